@@ -1,0 +1,19 @@
+//! Treeward: a service supervisor for Linux that holds on to whole process trees.
+//!
+//! The map of the house, from the rules inward to the doors outward:
+//!
+//! - [`supervision`]: the rules. Pure: events and `now` go in, actions come out.
+//! - [`unit_file`]: YAML text to [`supervision::unit::Unit`], with diagnostics.
+//! - [`kernel`]: the doors, one file for each kernel facility; never heard of a service.
+//! - [`launcher`]: the only loop, and the only place that knows both rules and doors.
+//! - [`journal`]: the log lane, a process of its own that never touches the rules.
+//! - [`protocol`]: Varlink on the control socket, for servers and clients.
+//! - [`slc`]: the client, for people and scripts.
+
+pub mod journal;
+pub mod kernel;
+pub mod launcher;
+pub mod protocol;
+pub mod slc;
+pub mod supervision;
+pub mod unit_file;

@@ -1,0 +1,4 @@
+//! The rules (work in progress).
+pub mod name;
+pub mod status;
+pub mod unit;

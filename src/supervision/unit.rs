@@ -1,0 +1,221 @@
+//! [`Unit`]: what the operator wants, already valid. Only `unit_file` makes one from text.
+
+use std::path::PathBuf;
+
+use super::name::UnitName;
+
+/// A span of time in milliseconds.
+pub type Millis = u64;
+
+/// What the operator wrote about one service, checked and complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// The file's name without its ending.
+    pub name: UnitName,
+    /// The file it was read from.
+    pub source: PathBuf,
+    /// One line for people; empty when the unit has none.
+    pub description: String,
+    /// How the service tells that it is up.
+    pub kind: Kind,
+    /// The program and its arguments, never empty.
+    pub command: Vec<String>,
+    /// How the service is stopped.
+    pub stop: Stop,
+    /// How the service is told to read its configuration again, if it can be.
+    pub reload: Option<Reload>,
+    /// What happens when the service ends unasked.
+    pub restart: Restart,
+    /// How long a start may take; `None` waits for ever.
+    pub start_timeout: Option<Millis>,
+    /// What must be there before this unit starts.
+    pub needs: Vec<Need>,
+    /// Units that go first when both are to start, and last when both are to stop.
+    pub after: Vec<UnitName>,
+    /// Where the daemon writes its main process id; a hint, never a fact.
+    pub pid_file: Option<PathBuf>,
+    /// Whether the unit starts when the supervisor starts.
+    pub enabled: bool,
+    /// Everything the forked child sets up before it executes the command.
+    pub process: Process,
+    /// What the unit's cgroup may use.
+    pub limits: Limits,
+}
+
+/// When a service counts as up, and when its first process decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Up once the program was executed; alive while any process of its leaf lives.
+    Auto,
+    /// Up once executed; over when the first process ends.
+    Simple,
+    /// Up when the first process exits with 0 and leaves others behind.
+    Forking,
+    /// Up (as `done`) when the first process exits with 0.
+    Oneshot {
+        /// Whether it then stays `done` until it is stopped.
+        remain_after_exit: bool,
+    },
+    /// Up when a process of the leaf says `READY=1` (sd_notify(3)).
+    Notify,
+}
+
+impl Kind {
+    /// The word used in unit files.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Simple => "simple",
+            Self::Forking => "forking",
+            Self::Oneshot { .. } => "oneshot",
+            Self::Notify => "notify",
+        }
+    }
+}
+
+/// How a service is stopped: command, then signal, then after the grace period the whole tree is
+/// killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// Run in the leaf before the signal is sent.
+    pub command: Option<Vec<String>>,
+    /// The signal's number, SIGTERM unless the unit says otherwise.
+    pub signal: i32,
+    /// How long the processes may take before they are killed.
+    pub grace: Millis,
+    /// Who gets the signal.
+    pub kill_mode: KillMode,
+}
+
+/// Who gets the stop signal. The kill after the grace period always takes the whole tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KillMode {
+    /// Every process of the leaf (`control-group`, the default).
+    ControlGroup,
+    /// The main process where it is known, otherwise every process (`mixed`).
+    Mixed,
+}
+
+/// How a service is told to read its configuration again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reload {
+    /// A signal to the main process.
+    Signal(i32),
+    /// A command run in the leaf.
+    Command(Vec<String>),
+}
+
+/// What happens when a service ends unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restart {
+    /// In which cases it is started again.
+    pub policy: RestartPolicy,
+    /// The first pause; it doubles with each restart that follows.
+    pub delay: Millis,
+    /// The longest pause.
+    pub max_delay: Millis,
+    /// After so many restarts without a healthy run the service is `failed`; 0 means no limit.
+    pub max_attempts: u32,
+    /// A run at least this long is healthy: it resets the pause and the count.
+    pub healthy_after: Millis,
+}
+
+/// In which cases a service that ended unasked is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// Never.
+    No,
+    /// When it ended with a non-zero exit status, by a signal, or did not come up in time.
+    OnFailure,
+    /// Whenever it ended.
+    Always,
+}
+
+/// One unit that must have reached a condition before another starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The unit that is needed.
+    pub unit: UnitName,
+    /// What it must have reached.
+    pub condition: Condition,
+    /// Whether its absence or failure holds the other up.
+    pub required: bool,
+}
+
+/// What a needed unit must have reached, in Compose's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Its program runs, or it is done.
+    ServiceStarted,
+    /// It is up, as its type says, or done. The short form of `depends_on` means this.
+    ServiceHealthy,
+    /// It ended with exit status 0.
+    ServiceCompletedSuccessfully,
+}
+
+/// Everything the forked child sets up before it executes the command.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Process {
+    /// Names and values from `environment`; they win over `env_files`.
+    pub environment: Vec<(String, String)>,
+    /// Files of `NAME=value` lines, read anew at every start.
+    pub env_files: Vec<EnvFile>,
+    /// The working directory; `/` when absent.
+    pub working_dir: Option<PathBuf>,
+    /// User name or number.
+    pub user: Option<String>,
+    /// Group name or number; the user's own group when absent.
+    pub group: Option<String>,
+    /// File mode creation mask; 0o022 when absent.
+    pub umask: Option<u32>,
+    /// Resource limits.
+    pub ulimits: Vec<Ulimit>,
+    /// Scheduling priority, -20 to 19.
+    pub nice: Option<i32>,
+    /// -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// Where standard input comes from.
+    pub stdin: Stdin,
+}
+
+/// A file of environment variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether a missing file fails the start.
+    pub required: bool,
+}
+
+/// One resource limit (setrlimit(2)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ulimit {
+    /// The kernel's number of the resource, `RLIMIT_*`.
+    pub resource: u32,
+    /// The soft limit; `u64::MAX` is unlimited.
+    pub soft: u64,
+    /// The hard limit; `u64::MAX` is unlimited.
+    pub hard: u64,
+}
+
+/// Where a service's standard input comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Stdin {
+    /// `/dev/null`.
+    #[default]
+    Null,
+    /// A terminal, which becomes the controlling terminal and takes output too. For gettys.
+    Tty(PathBuf),
+}
+
+/// What the unit's cgroup may use. Each needs a controller; a missing one is reported.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes of memory (`memory.max`).
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads (`pids.max`).
+    pub pids: Option<u64>,
+    /// Thousandths of one CPU (`cpu.max`).
+    pub milli_cpus: Option<u64>,
+}
