@@ -1,0 +1,22 @@
+//! The house tests: the real programs, on real daemons, in cgroups and namespaces of their own.
+//!
+//! - `daemons`: the script that every daemon goes through, and the table of the real ones.
+//! - `nasty`: the C programs that are nastier than any of them.
+//! - `stopping`: what a stop must achieve, and how.
+//! - `restarting`: back-off, giving up, oneshots, readiness.
+//! - `order`: dependencies, and units that are wrong.
+//! - `birth`: what a service finds when it is born.
+//! - `survival`: the supervisor killed, doubled, idle, or without rights.
+//! - `client`: `slc` and the socket.
+
+#[path = "mod.rs"]
+mod house;
+
+mod birth;
+mod client;
+mod daemons;
+mod nasty;
+mod order;
+mod restarting;
+mod stopping;
+mod survival;

@@ -1,0 +1,181 @@
+//! The supervisor itself: killed, doubled, idle, and without rights.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use treeward::supervision::status::StateWord;
+
+use crate::daemons::{SLEEPER, assert_stopped, sleeper};
+use crate::house::{House, PATIENCE, Process, SECOND, eventually, program};
+
+#[test]
+fn nothing_is_lost_or_doubled_when_the_supervisor_is_killed() {
+    let family = format!("command: {} 0 3\n", program("family"));
+    let mut house = House::new(&[
+        ("family", &family),
+        ("sleeper", SLEEPER),
+        (
+            "done",
+            "type: oneshot\nremain_after_exit: true\ncommand: [sh, -c, echo x >> {dir}/ran]\n",
+        ),
+    ]);
+    sleeper(&house, "sleeper");
+    house.wait_state("done", StateWord::Done, PATIENCE);
+    house.wait_for("family", "settled", PATIENCE, |status| {
+        status.processes == 4 && status.summary.main_pid.is_some()
+    });
+    let units = ["family", "sleeper"];
+    let before = units.map(|unit| (house.processes(unit), house.status(unit)));
+
+    house.kill_supervisor();
+    for (processes, _) in &before {
+        assert!(processes.iter().all(Process::lives), "{processes:#?}");
+    }
+    house.launch();
+
+    for (unit, (processes, status)) in units.iter().zip(&before) {
+        let now = house.wait_for(unit, "up with its main process", SECOND, |now| {
+            now.summary.state == StateWord::Up && now.summary.main_pid == status.summary.main_pid
+        });
+        assert_eq!(
+            &house.processes(unit),
+            processes,
+            "{unit}: another set of processes"
+        );
+        assert_eq!(
+            (now.start, now.summary.restarts),
+            (status.start, status.summary.restarts)
+        );
+    }
+    assert_eq!(house.read("ran"), "x\n", "the oneshot was run again");
+
+    // Adopted services are restarted and stopped like any other.
+    before[1].0[0].signal(Signal::SIGKILL);
+    house.wait_for("sleeper", "started again", PATIENCE, |status| {
+        status.start == before[1].1.start + 1 && status.summary.state == StateWord::Up
+    });
+    house.slc_done(&["stop", "family"]);
+    assert_stopped(&house, "family", &before[0].0);
+}
+
+#[test]
+fn a_service_that_ended_while_there_was_no_supervisor_is_started_again() {
+    let mut house = House::new(&[("sleeper", SLEEPER)]);
+    let process = sleeper(&house, "sleeper");
+    house.kill_supervisor();
+    process.signal(Signal::SIGKILL);
+    assert!(eventually(SECOND, || !process.lives()));
+    house.launch();
+    house.wait_state("sleeper", StateWord::Up, PATIENCE);
+    assert_ne!(sleeper(&house, "sleeper"), process);
+}
+
+#[test]
+fn what_was_stopped_stays_stopped_when_the_supervisor_is_killed() {
+    let mut house = House::new(&[("sleeper", SLEEPER), ("other", SLEEPER)]);
+    sleeper(&house, "sleeper");
+    let other = sleeper(&house, "other");
+    house.slc_done(&["stop", "sleeper"]);
+    house.kill_supervisor();
+    house.launch();
+    assert_eq!(sleeper(&house, "other"), other);
+    let status = house.status("sleeper");
+    assert_eq!(
+        (status.summary.state, status.processes),
+        (StateWord::Down, 0)
+    );
+}
+
+#[test]
+fn log_lines_written_while_there_was_no_supervisor_arrive() {
+    let unit = "command: [sh, -c, 'while ! test -e {dir}/go; do sleep 0.02; done; echo late; \
+                exec sleep 1000']\n";
+    let mut house = House::new(&[("patient", unit)]);
+    house.wait_state("patient", StateWord::Up, PATIENCE);
+    house.kill_supervisor();
+    house.write("go", "");
+    let woke = || {
+        house
+            .processes("patient")
+            .iter()
+            .any(|process| process.name == "sleep" && process.command == "sleep 1000")
+    };
+    assert!(
+        eventually(PATIENCE, woke),
+        "the service died with its supervisor"
+    );
+    house.launch();
+    house.wait_for_log("patient", "late");
+}
+
+#[test]
+fn a_second_supervisor_of_the_same_house_refuses_and_the_first_goes_on() {
+    let house = House::new(&[("sleeper", SLEEPER)]);
+    let process = sleeper(&house, "sleeper");
+    let second = Command::new(env!("CARGO_BIN_EXE_service-launcher"))
+        .args(house.arguments())
+        .output()
+        .expect("service-launcher");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        second.status.code().is_some_and(|code| code != 0),
+        "{second:?}"
+    );
+    assert!(said.contains("already"), "{said}");
+    assert!(
+        said.contains(&house.supervisor().pid.to_string()),
+        "it names the first: {said}"
+    );
+    assert_eq!(sleeper(&house, "sleeper"), process);
+}
+
+#[test]
+fn an_ordinary_user_without_a_delegated_cgroup_is_told_what_is_missing() {
+    let house = House::vacant(&[("sleeper", SLEEPER)]);
+    // The build directory may be closed to others.
+    let binary = house.path("service-launcher");
+    fs::copy(env!("CARGO_BIN_EXE_service-launcher"), &binary).expect("copy");
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).expect("chmod");
+    for folder in ["run", "log"] {
+        chown(house.path(folder), Some(65534), Some(65534)).expect("chown");
+    }
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&binary)
+        .args(house.arguments())
+        .current_dir("/")
+        .output()
+        .expect("setpriv");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code().is_some_and(|code| code != 0),
+        "{output:?}"
+    );
+    assert!(
+        said.contains("cgroup") && said.contains("delegate"),
+        "{said}"
+    );
+    assert_eq!(said.trim().lines().count(), 1, "one sentence, not {said:?}");
+}
+
+#[test]
+fn an_idle_supervisor_makes_no_system_calls() {
+    let family = format!("command: {} 0 3\n", program("family"));
+    let house = House::new(&[("family", &family), ("sleeper", SLEEPER)]);
+    sleeper(&house, "sleeper");
+    house.wait_for("family", "settled", PATIENCE, |status| {
+        status.processes == 4 && status.summary.main_pid.is_some()
+    });
+    let supervisor = house.supervisor();
+    // What the questions above set in motion may take a moment to end.
+    let span = Duration::from_secs(2);
+    let idle = eventually(PATIENCE, || {
+        let before = supervisor.voluntary_switches();
+        std::thread::sleep(span);
+        supervisor.voluntary_switches() == before
+    });
+    assert!(idle, "the supervisor woke up in every span of {span:?}");
+}
