@@ -1,8 +1,10 @@
 //! `slc`, its exit codes, and the socket by hand.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use treeward::supervision::status::StateWord;
 
@@ -73,7 +75,7 @@ fn list_and_status_show_the_state_and_the_whole_tree() {
     }
 
     let json: Value =
-        serde_json::from_str(&house.slc_done(&["--json", "status", "family"])).expect("JSON");
+        serde_json::from_str(&house.slc_done(&["status", "--json", "family"])).expect("JSON");
     let service = &json["services"][0];
     assert_eq!(service["summary"]["state"], "up");
     assert_eq!(service["kind"], "auto");
@@ -95,13 +97,34 @@ fn journal_prints_lines_and_never_raw_control_characters() {
     let _: Value = serde_json::from_str(json.lines().next().expect("a line")).expect("JSON");
     // The files are ordinary, so the journal can be read without a supervisor.
     assert_eq!(house.end_supervisor(), Some(0));
-    let answer = Command::new(env!("CARGO_BIN_EXE_slc"))
-        .args(["--log-dir", house.path("log").to_str().expect("UTF-8")])
-        .args(["journal", "printer"])
-        .output()
+    let logs = house.path("log");
+    let text = house.slc_done(&[
+        "journal",
+        "--log-dir",
+        logs.to_str().expect("UTF-8"),
+        "printer",
+    ]);
+    assert!(text.contains("one") && text.contains("two"), "{text}");
+}
+
+/// Runs a command of `slc` that goes on for ever, and gives the lines it writes. It is ended when
+/// they do not come in time, so that a test can wait for a line and still come to its end.
+fn listen(house: &House, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut child = Command::new("timeout")
+        .args(["20", env!("CARGO_BIN_EXE_slc"), "--socket"])
+        .arg(house.path("run/control.sock"))
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
         .expect("slc");
-    let text = String::from_utf8_lossy(&answer.stdout);
-    assert!(text.contains("one") && text.contains("two"), "{answer:?}");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    (child, lines)
+}
+
+/// Ends it by SIGTERM, which timeout(1) passes on.
+fn hush(mut child: Child) {
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("kill");
+    child.wait().expect("wait");
 }
 
 #[test]
@@ -110,14 +133,7 @@ fn journal_follows_a_service_as_it_writes() {
                 echo late; exec sleep 1000']\n";
     let house = House::new(&[("writer", unit)]);
     house.wait_for_log("writer", "early");
-    let mut follower = Command::new(env!("CARGO_BIN_EXE_slc"))
-        .arg("--socket")
-        .arg(house.path("run/control.sock"))
-        .args(["journal", "-f", "writer"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("slc");
-    let mut lines = BufReader::new(follower.stdout.take().expect("piped")).lines();
+    let (follower, mut lines) = listen(&house, &["journal", "-f", "writer"]);
     let mut wait = |text: &str| {
         lines
             .by_ref()
@@ -127,8 +143,7 @@ fn journal_follows_a_service_as_it_writes() {
     assert!(wait("early").is_some());
     house.write("go", "");
     assert!(wait("late").is_some());
-    follower.kill().expect("kill");
-    follower.wait().expect("wait");
+    hush(follower);
 }
 
 #[test]
@@ -153,14 +168,7 @@ fn the_socket_can_be_used_by_hand_with_netcat() {
 fn watch_shows_each_change_of_state() {
     let house = House::new(&[("sleeper", SLEEPER)]);
     sleeper(&house, "sleeper");
-    let mut watcher = Command::new(env!("CARGO_BIN_EXE_slc"))
-        .arg("--socket")
-        .arg(house.path("run/control.sock"))
-        .args(["--json", "watch"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("slc");
-    let mut lines = BufReader::new(watcher.stdout.take().expect("piped")).lines();
+    let (watcher, mut lines) = listen(&house, &["watch", "--json"]);
     // Stops until the watcher, which may still be connecting, has seen one.
     let seen = std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
@@ -177,7 +185,6 @@ fn watch_shows_each_change_of_state() {
         reader.join().expect("no panic")
     });
     assert!(seen.is_some());
-    watcher.kill().expect("kill");
-    watcher.wait().expect("wait");
+    hush(watcher);
     house.wait_state("sleeper", StateWord::Down, SECOND);
 }

@@ -64,7 +64,7 @@ fn a_bad_unit_is_reported_with_its_place_and_holds_nobody_up() {
         assert!(text.contains(wanted), "{wanted} is not in:\n{text}");
     }
     let json: serde_json::Value =
-        serde_json::from_str(&house.slc(&["--json", "list"]).out).expect("JSON");
+        serde_json::from_str(&house.slc(&["list", "--json"]).out).expect("JSON");
     let names = |key: &str| -> Vec<String> {
         let entries = json[key].as_array().expect("an array").iter();
         entries
