@@ -75,8 +75,6 @@ impl fmt::Display for Diagnostic {
 /// A stretch of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Place {
-    /// Where it starts, in bytes from the start of the file.
-    pub offset: usize,
     /// How many characters it has.
     pub width: usize,
     /// The line, counted from 1.
@@ -93,10 +91,24 @@ impl Place {
         let line = before.bytes().filter(|&b| b == b'\n').count() as u64 + 1;
         let column = before[line_start..].chars().count() as u64 + 1;
         Self {
-            offset,
             width: 1,
             line,
             column,
+        }
+    }
+
+    /// The part of the place that holds `what`, if there is just one; else the whole place.
+    fn narrowed(self, text: &str, what: &str) -> Self {
+        let line = source_line(text, self.line);
+        let before = usize::try_from(self.column).unwrap_or(1).saturating_sub(1);
+        let shown: String = line.chars().skip(before).take(self.width).collect();
+        match (shown.find(what), shown.rfind(what)) {
+            (Some(first), Some(last)) if first == last => Self {
+                width: what.chars().count(),
+                column: self.column + shown[..first].chars().count() as u64,
+                ..self
+            },
+            _ => self,
         }
     }
 }
@@ -176,6 +188,11 @@ impl<'a> Report<'a> {
         });
     }
 
+    /// Notes what is wrong with one piece of the text at a place.
+    pub fn at_part(&mut self, place: Place, part: &str, message: impl Into<String>) {
+        self.at(place.narrowed(self.text, part), message);
+    }
+
     /// Notes what is wrong at a place, or with the file as a whole where there is no place.
     pub fn at_or_file(&mut self, place: Option<Place>, message: impl Into<String>) {
         match place {
@@ -197,12 +214,16 @@ impl<'a> Report<'a> {
     }
 }
 
+/// A line of the file, counted from 1, without its ending.
+fn source_line(text: &str, number: u64) -> &str {
+    let before = usize::try_from(number).unwrap_or(1).saturating_sub(1);
+    let line = text.split('\n').nth(before).unwrap_or("");
+    line.trim_start_matches('\u{feff}').trim_end_matches('\r')
+}
+
 /// The line a place is on, cut to a window round the place, harmless on a terminal.
 fn excerpt(text: &str, place: Place) -> Option<Excerpt> {
-    let offset = place.offset.min(text.len());
-    let start = text.get(..offset)?.rfind('\n').map_or(0, |at| at + 1);
-    let line = text[start..].split('\n').next()?.trim_end_matches('\r');
-    let line = line.trim_start_matches('\u{feff}');
+    let line = source_line(text, place.line);
     let column = usize::try_from(place.column).ok()?.saturating_sub(1);
     let skip = if column < MAX_EXCERPT - 20 {
         0

@@ -139,7 +139,7 @@ impl Draft {
             self.complain("restart", report, message);
         }
         if word.attempts.is_some() && self.restart_max_attempts.is_some() {
-            let message = "restart: on-failure:N already says how often; remove one of them";
+            let message = "on-failure:N already says how often; remove one of them";
             self.complain("restart_max_attempts", report, message);
         }
         let delay = self.restart_delay.unwrap_or(1_000);
@@ -173,7 +173,7 @@ impl Draft {
             return;
         };
         if group.is_some() && self.place("group").is_some() {
-            let message = "user: already names a group after its colon; remove one of them";
+            let message = "user already names a group after its colon; remove one of them";
             self.complain("group", report, message);
         }
         self.process.user = Some(user);

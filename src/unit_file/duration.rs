@@ -56,7 +56,7 @@ pub(super) fn parse_or_none(text: &str) -> Result<Option<Millis>, Wrong> {
     match text {
         "none" | "infinity" => Ok(None),
         _ => match parse(text)? {
-            0 => Err(Wrong::new("0 leaves no time at all").hint("write none for no limit")),
+            0 => Err(Wrong::new("0 leaves no time at all")),
             millis => Ok(Some(millis)),
         },
     }

@@ -85,7 +85,7 @@ fn name(text: &str) -> Result<String, Wrong> {
     }
     if name.contains('=') {
         return Err(Wrong::new(format!(
-            "there is a = in the name {}",
+            "there is an = in the name {}",
             quoted(text)
         )));
     }

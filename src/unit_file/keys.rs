@@ -140,6 +140,8 @@ const FOREIGN: &[(&[&str], Meant)] = &[
         Meant::Say("there are no sections; the keys stand at the left edge")),
 ];
 
+const NO_KEY: &str = "this cannot be a key; expected a word such as command";
+
 fn small(text: &str, lowest: i32, highest: i32) -> Result<i32, super::diagnostic::Wrong> {
     whole(text, lowest.into(), highest.into()).map(|number| number as i32)
 }
@@ -148,20 +150,18 @@ fn small(text: &str, lowest: i32, highest: i32) -> Result<i32, super::diagnostic
 pub(super) fn read(root: &Node, report: &mut Report<'_>) -> Draft {
     let mut draft = Draft::default();
     let Value::Map(entries) = &root.value else {
-        let what = match root.value {
-            Value::Null => "the file is empty".to_owned(),
-            _ => format!("{} is written here", root.is_a()),
+        let (place, what) = match root.value {
+            Value::Null => (None, "the file is empty".to_owned()),
+            _ => (Some(root.place), format!("{} is written here", root.is_a())),
         };
-        report.at(
-            root.place,
-            format!("{what}; expected keys such as command: /usr/sbin/daemon"),
-        );
+        let message = format!("{what}; expected keys such as command: /usr/sbin/daemon");
+        report.at_or_file(place, message);
         draft.command_missed = true;
         return draft;
     };
     for (name, value) in entries {
         let Value::Scalar(text) = &name.value else {
-            report.at(name.place, format!("{} cannot be a key", name.is_a()));
+            report.at(name.place, NO_KEY);
             continue;
         };
         let known = KEYS.iter().find(|key| key.name == text);
@@ -218,21 +218,29 @@ fn nearest(text: &str) -> Option<&'static str> {
     nearest_of(text, KEYS.iter().map(|key| key.name))
 }
 
-/// The nearest of some names: the same but for case and separators, or few typing mistakes away.
+/// The nearest of some names: the same but for case and separators, few typing mistakes away, or one the
+/// beginning of the other.
 pub(super) fn nearest_of(
     text: &str,
-    names: impl Iterator<Item = &'static str>,
+    names: impl Iterator<Item = &'static str> + Clone,
 ) -> Option<&'static str> {
     if text.len() > 40 {
         return None;
     }
     let plain = |text: &str| text.replace(['-', '_', ' '], "").to_ascii_lowercase();
     let wanted = plain(text);
+    let begins = |name: &&str| {
+        let name = plain(name);
+        name.len().min(wanted.len()) >= 4
+            && (name.starts_with(&wanted) || wanted.starts_with(&name))
+    };
+    let begun = names.clone().find(begins);
     names
         .map(|name| (strsim::damerau_levenshtein(&plain(name), &wanted), name))
         .min_by_key(|&(distance, _)| distance)
         .filter(|&(distance, name)| distance * 3 <= name.len().min(wanted.len()).min(6))
         .map(|(_, name)| name)
+        .or(begun)
 }
 
 /// Checks the keys of an inner mapping such as `{path, required}`: each entry with a known name
@@ -253,7 +261,7 @@ pub(super) fn inner(
             continue;
         }
         let Value::Scalar(text) = &name.value else {
-            report.at(name.place, format!("{} cannot be a key", name.is_a()));
+            report.at(name.place, NO_KEY);
             continue;
         };
         let hint = nearest_of(text, names.iter().copied())
@@ -291,6 +299,7 @@ mod tests {
             ("enviroment", Some("environment")),
             ("stopSignal", Some("stop_signal")),
             ("niec", Some("nice")),
+            ("depends", Some("depends_on")),
             ("xyzzy", None),
         ] {
             assert_eq!(nearest(text), known, "{text:?}");

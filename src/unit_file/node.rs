@@ -63,7 +63,7 @@ pub(super) fn read(text: &str) -> Result<Node, (Option<Place>, String)> {
     };
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => Ok(node(raw, text)),
-        Err(error) => Err(explain(&error, text)),
+        Err(error) => Err(explain(&error)),
     }
 }
 
@@ -90,7 +90,7 @@ fn node(raw: Spanned<Raw>, text: &str) -> Node {
         ),
     };
     Node {
-        place: place(raw.referenced, text),
+        place: place(raw.referenced),
         value,
     }
 }
@@ -104,13 +104,8 @@ fn as_written(at: Location, text: &str) -> Option<String> {
     plain.then(|| written.to_owned())
 }
 
-fn place(at: Location, text: &str) -> Place {
-    let offset = at
-        .span()
-        .byte_offset()
-        .and_then(|o| usize::try_from(o).ok());
+fn place(at: Location) -> Place {
     Place {
-        offset: offset.unwrap_or(text.len()),
         width: usize::try_from(at.span().len()).unwrap_or(1),
         line: at.line(),
         column: at.column(),
@@ -118,7 +113,7 @@ fn place(at: Location, text: &str) -> Place {
 }
 
 /// The library's error in the words of this project.
-fn explain(error: &serde_yaml::Error, text: &str) -> (Option<Place>, String) {
+fn explain(error: &serde_yaml::Error) -> (Option<Place>, String) {
     use serde_yaml::Error as E;
     let at = error.location().filter(|at| at.line() > 0);
     let message = match error.without_snippet() {
@@ -129,23 +124,63 @@ fn explain(error: &serde_yaml::Error, text: &str) -> (Option<Place>, String) {
         E::MultipleDocuments { .. } => {
             "a second document starts here; a file holds one unit".to_owned()
         }
-        E::Budget { .. } | E::AliasReplayLimitExceeded { .. } => format!(
-            "too deep or too many values for a unit; \
-             at most {MAX_DEPTH} levels and {MAX_NODES} values are read"
-        ),
+        E::UnsupportedTag { .. } => {
+            "a tag (!name) has no meaning here; put the value in quotes if the ! is meant"
+                .to_owned()
+        }
+        E::Budget { .. } | E::AliasReplayLimitExceeded { .. } => too_much(),
         E::RecursiveReferencesRequireWeakTypes { .. } => {
             "an alias inside its own anchor".to_owned()
         }
         _ => {
             let words = error.without_snippet().to_string();
             let words = words.split(" at line ").next().unwrap_or(&words);
-            format!(
-                "the YAML is broken here: {}",
-                quoted(words).trim_matches('"')
-            )
+            in_plain_words(words)
         }
     };
-    (at.map(|at| place(at, text)), message)
+    (at.map(place), message)
+}
+
+fn too_much() -> String {
+    format!(
+        "too deep or too many values for a unit; \
+         at most {MAX_DEPTH} levels and {MAX_NODES} values are read"
+    )
+}
+
+/// Advice for the parser's commonest complaints; the others are passed on as they are.
+fn in_plain_words(words: &str) -> String {
+    const ADVICE: &[(&str, &str)] = &[
+        (
+            "mapping values are not allowed",
+            "if the colon belongs to the value, put it in quotes",
+        ),
+        ("unexpected character", "put the value in quotes"),
+        ("trailing content", "put the whole value in quotes"),
+        ("simple key expected", "a key is followed by a colon"),
+        (
+            "unknown anchor",
+            "if the * belongs to the value, put it in quotes",
+        ),
+        (
+            "illegal placement of ':'",
+            "perhaps a bracket further up is not closed",
+        ),
+        ("tab", "indent with spaces"),
+    ];
+    // Inside an alias the library hands its own limits on as text.
+    if words.contains("budget breached") {
+        return too_much();
+    }
+    let words = quoted(words);
+    let words = words.trim_matches('"');
+    match ADVICE
+        .iter()
+        .find(|(complaint, _)| words.contains(complaint))
+    {
+        Some((_, advice)) => format!("the YAML is broken here: {words}; {advice}"),
+        None => format!("the YAML is broken here: {words}"),
+    }
 }
 
 impl<'de> Deserialize<'de> for Raw {

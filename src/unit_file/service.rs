@@ -27,7 +27,10 @@ pub(super) fn command(node: &Node, report: &mut Report<'_>) -> Option<Vec<String
             Ok(words) => words,
             Err(error) => {
                 let message = explain(&error, report.key.as_deref().unwrap_or("command"));
-                report.at(node.place, message);
+                match &error {
+                    SplitError::Shell(what) => report.at_part(node.place, what, message),
+                    SplitError::Unclosed(_) => report.at(node.place, message),
+                }
                 return None;
             }
         },
@@ -55,7 +58,10 @@ pub(super) fn command(node: &Node, report: &mut Report<'_>) -> Option<Vec<String
     match checked {
         Ok(()) => Some(words),
         Err(wrong) => {
-            report.at(place, wrong.message("a program and its arguments"));
+            report.at(
+                place,
+                wrong.message("a program, by name or absolute path, and its arguments"),
+            );
             None
         }
     }

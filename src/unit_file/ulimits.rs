@@ -48,7 +48,7 @@ fn limit(key: &Node, value: &Node, report: &mut Report<'_>) -> Option<Ulimit> {
     let (name, resource) = report.scalar(key, "the name of a resource", resource)?;
     report.inside(name, |report| {
         let (soft, hard) = match &value.value {
-            Value::Map(entries) => soft_and_hard(value, entries, report)?,
+            Value::Map(entries) => soft_and_hard(key, entries, report)?,
             Value::Null => {
                 report.at(
                     key.place,
@@ -63,7 +63,7 @@ fn limit(key: &Node, value: &Node, report: &mut Report<'_>) -> Option<Ulimit> {
         };
         if soft > hard {
             report.at(
-                value.place,
+                key.place,
                 "the soft limit is above the hard one; expected at most as much",
             );
         }
@@ -76,7 +76,7 @@ fn limit(key: &Node, value: &Node, report: &mut Report<'_>) -> Option<Ulimit> {
 }
 
 fn soft_and_hard(
-    node: &Node,
+    key: &Node,
     entries: &[(Node, Node)],
     report: &mut Report<'_>,
 ) -> Option<(u64, u64)> {
@@ -89,7 +89,7 @@ fn soft_and_hard(
     });
     if seen < 2 && entries.len() == seen {
         report.at(
-            node.place,
+            key.place,
             "one side is missing; expected {soft: ..., hard: ...}",
         );
     }
