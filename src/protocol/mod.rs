@@ -13,6 +13,8 @@
 
 pub mod client;
 mod connection;
+#[cfg(test)]
+mod interface;
 pub mod listener;
 pub mod message;
 pub mod server;
