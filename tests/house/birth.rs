@@ -13,10 +13,7 @@ fn a_service_has_three_descriptors_and_no_signal_is_blocked_or_ignored() {
     let numbers: Vec<u32> = descriptors.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, [0, 1, 2], "{descriptors:?}");
     assert_eq!(descriptors[0].1, "/dev/null");
-    assert_eq!(
-        descriptors[1].1, descriptors[2].1,
-        "output and errors go to the same place"
-    );
+    assert_eq!(descriptors[1].1, descriptors[2].1, "output and errors go to the same place");
     for mask in ["SigBlk", "SigIgn", "SigCgt", "SigPnd"] {
         assert_eq!(process.status_line(mask), "0000000000000000", "{mask}");
     }
@@ -45,16 +42,10 @@ environment:
     assert_eq!(directory.to_str(), Some("/usr"));
     let environment = process.environment();
     for wanted in ["COLOUR=blue", "SPACED=two words"] {
-        assert!(
-            environment.iter().any(|word| word == wanted),
-            "{wanted}: {environment:?}"
-        );
+        assert!(environment.iter().any(|word| word == wanted), "{wanted}: {environment:?}");
     }
     let leaked = environment.iter().find(|word| word.starts_with("CARGO"));
-    assert_eq!(
-        leaked, None,
-        "the supervisor's own environment is not the service's"
-    );
+    assert_eq!(leaked, None, "the supervisor's own environment is not the service's");
 }
 
 #[test]
@@ -76,14 +67,8 @@ fn a_user_that_does_not_exist_fails_the_start_and_never_means_root() {
 fn the_first_process_is_born_in_its_leaf_and_leads_a_session_of_its_own() {
     let house = House::new(&[("sleeper", SLEEPER)]);
     let process = sleeper(&house, "sleeper");
-    let leaf = house
-        .status("sleeper")
-        .leaf
-        .expect("a living service has a leaf");
-    assert!(
-        leaf.starts_with(house.unit_cgroup("sleeper").to_str().expect("UTF-8")),
-        "{leaf}"
-    );
+    let leaf = house.status("sleeper").leaf.expect("a living service has a leaf");
+    assert!(leaf.starts_with(house.unit_cgroup("sleeper").to_str().expect("UTF-8")), "{leaf}");
     let text = std::fs::read_to_string(format!("{leaf}/cgroup.procs")).expect("cgroup.procs");
     assert_eq!(text.trim(), process.pid.to_string());
     assert_eq!(process.status_line("NSsid"), process.pid.to_string());

@@ -60,11 +60,7 @@ impl Drop for Subtree {
 /// Every process of a cgroup and of those below it.
 pub fn pids_below(path: &Path) -> Vec<u32> {
     let mut pids = Vec::new();
-    for cgroup in cgroups_below(path)
-        .iter()
-        .map(PathBuf::as_path)
-        .chain([path])
-    {
+    for cgroup in cgroups_below(path).iter().map(PathBuf::as_path).chain([path]) {
         // A cgroup that is removed meanwhile has no processes.
         let text = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
         pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));

@@ -15,7 +15,7 @@ use crate::house::{House, PATIENCE, SECOND, program};
 fn exit_codes_tell_what_became_of_an_order() {
     let mut house = House::new(&[
         ("sleeper", SLEEPER),
-        ("hopeless", "command: 'false'\nrestart: \"no\"\n"),
+        ("hopeless", "command: /no/such/program\n"),
         ("down", "command: sleep 1000\n"),
     ]);
     sleeper(&house, "sleeper");
@@ -50,28 +50,18 @@ fn a_misspelt_unit_is_answered_with_the_one_that_was_meant() {
 
 #[test]
 fn list_and_status_show_the_state_and_the_whole_tree() {
-    let unit = format!(
-        "command: {} 0 3\ndescription: a family\n",
-        program("family")
-    );
+    let unit = format!("command: {} 0 3\ndescription: a family\n", program("family"));
     let house = House::new(&[("family", &unit)]);
     house.wait_for("family", "settled", PATIENCE, |status| {
         status.processes == 4 && status.summary.main_pid.is_some()
     });
     let list = house.slc_done(&["list"]);
-    let line = list
-        .lines()
-        .find(|line| line.contains("family"))
-        .expect("a line");
+    let line = list.lines().find(|line| line.contains("family")).expect("a line");
     assert!(line.contains("up"), "{line}");
     let status = house.slc_done(&["status", "family"]);
     assert!(status.contains("a family"), "{status}");
     for process in house.processes("family") {
-        assert!(
-            status.contains(&process.pid.to_string()),
-            "{} is not in:\n{status}",
-            process.pid
-        );
+        assert!(status.contains(&process.pid.to_string()), "{} is not in:\n{status}", process.pid);
     }
 
     let json: Value =
@@ -98,12 +88,7 @@ fn journal_prints_lines_and_never_raw_control_characters() {
     // The files are ordinary, so the journal can be read without a supervisor.
     assert_eq!(house.end_supervisor(), Some(0));
     let logs = house.path("log");
-    let text = house.slc_done(&[
-        "journal",
-        "--log-dir",
-        logs.to_str().expect("UTF-8"),
-        "printer",
-    ]);
+    let text = house.slc_done(&["journal", "--log-dir", logs.to_str().expect("UTF-8"), "printer"]);
     assert!(text.contains("one") && text.contains("two"), "{text}");
 }
 
@@ -135,10 +120,7 @@ fn journal_follows_a_service_as_it_writes() {
     house.wait_for_log("writer", "early");
     let (follower, mut lines) = listen(&house, &["journal", "-f", "writer"]);
     let mut wait = |text: &str| {
-        lines
-            .by_ref()
-            .map(|line| line.expect("UTF-8"))
-            .find(|line| line.contains(text))
+        lines.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains(text))
     };
     assert!(wait("early").is_some());
     house.write("go", "");
@@ -154,10 +136,7 @@ fn the_socket_can_be_used_by_hand_with_netcat() {
         "echo '{{\"method\":\"org.treeward.Supervisor.List\"}}' | nc -N -U {}",
         house.path("run/control.sock").display()
     );
-    let output = Command::new("sh")
-        .args(["-c", &script])
-        .output()
-        .expect("sh");
+    let output = Command::new("sh").args(["-c", &script]).output().expect("sh");
     let text = String::from_utf8_lossy(&output.stdout);
     let reply: Value = serde_json::from_str(text.trim_end_matches(['\0', '\n'])).expect("JSON");
     assert_eq!(reply["parameters"]["services"][0]["name"], "sleeper");

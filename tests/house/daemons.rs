@@ -92,26 +92,18 @@ impl Daemon<'_> {
         let processes = house.processes(self.name);
         assert!(settled, "{} does not settle: {processes:#?}", self.name);
         let main = main.expect("there is one once it settled");
-        house.wait_for(
-            self.name,
-            "up with the right main process",
-            SECOND,
-            |status| {
-                let said = status.summary.main_pid;
-                let right = said == Some(main.pid) || self.main_may_be_unknown && said.is_none();
-                right && status.summary.state == StateWord::Up && tree_is_whole(status)
-            },
-        );
+        house.wait_for(self.name, "up with the right main process", SECOND, |status| {
+            let said = status.summary.main_pid;
+            let right = said == Some(main.pid) || self.main_may_be_unknown && said.is_none();
+            right && status.summary.state == StateWord::Up && tree_is_whole(status)
+        });
         main
     }
 
     fn kill_main(&self, house: &House) {
         let main = self.settle(house);
         let others: Vec<_> = house.processes(self.name);
-        let others: Vec<_> = others
-            .into_iter()
-            .filter(|process| *process != main)
-            .collect();
+        let others: Vec<_> = others.into_iter().filter(|process| *process != main).collect();
         let start = house.status(self.name).start;
         main.signal(Signal::SIGKILL);
         match self.after_kill {
@@ -132,10 +124,7 @@ impl Daemon<'_> {
                 });
                 // Workers that come and go are nobody's loss; those that stay must stay.
                 if !self.main_may_be_unknown {
-                    assert!(
-                        others.iter().all(Process::lives),
-                        "{others:#?} were killed too"
-                    );
+                    assert!(others.iter().all(Process::lives), "{others:#?} were killed too");
                 }
             }
         }
@@ -157,18 +146,10 @@ pub fn assert_stopped(house: &House, unit: &str, before: &[Process]) {
     assert_eq!(status.summary.main_pid, None, "{status:#?}");
     let alive: Vec<_> = before.iter().filter(|process| process.lives()).collect();
     assert!(alive.is_empty(), "{alive:#?} survived the stop of {unit}");
-    assert_eq!(
-        house.processes(unit),
-        [],
-        "{unit} has processes after its stop"
-    );
+    assert_eq!(house.processes(unit), [], "{unit} has processes after its stop");
     // The leaf is removed by a thread of its own, because rmdir may block.
     let leaves = || cgroups_below(&house.unit_cgroup(unit));
-    assert!(
-        eventually(SECOND, || leaves().is_empty()),
-        "{unit} leaves {:?}",
-        leaves()
-    );
+    assert!(eventually(SECOND, || leaves().is_empty()), "{unit} leaves {:?}", leaves());
 }
 
 /// Whether a status describes as many processes as it counts, each below its parent.
@@ -176,9 +157,7 @@ fn tree_is_whole(status: &Status) -> bool {
     status.tree.len() as u64 == status.processes
         && status.tree.iter().enumerate().all(|(place, process)| {
             process.depth == 0
-                || status.tree[..place]
-                    .iter()
-                    .any(|above| above.pid == process.parent)
+                || status.tree[..place].iter().any(|above| above.pid == process.parent)
         })
 }
 
@@ -250,10 +229,7 @@ http {
 #[test]
 fn sshd_is_followed() {
     Daemon {
-        files: &[(
-            "sshd_config",
-            "Port 2222\nHostKey /run/hostkey\nPidFile /run/sshd.pid\n",
-        )],
+        files: &[("sshd_config", "Port 2222\nHostKey /run/hostkey\nPidFile /run/sshd.pid\n")],
         // The key is made first, in the same start: a shell that ends is no main process.
         ..Daemon::single(
             "sshd",

@@ -79,26 +79,15 @@ impl House {
             nix::unistd::geteuid().is_root(),
             "the house tests need root, because they make cgroups: run them as root or with sudo"
         );
-        let dir = tempfile::Builder::new()
-            .prefix("treeward-house-")
-            .tempdir()
-            .expect("tempdir");
+        let dir = tempfile::Builder::new().prefix("treeward-house-").tempdir().expect("tempdir");
         // Daemons that drop their privileges must get through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
         for folder in ["units", "run", "log"] {
             fs::create_dir(dir.path().join(folder)).expect("mkdir");
         }
-        let house = Self {
-            dir,
-            cgroup: Subtree::new(),
-            sealed,
-            launcher: None,
-        };
+        let house = Self { dir, cgroup: Subtree::new(), sealed, launcher: None };
         for (name, text) in files {
-            house.write(
-                name,
-                &text.replace("{dir}", house.path("").to_str().expect("UTF-8")),
-            );
+            house.write(name, &text.replace("{dir}", house.path("").to_str().expect("UTF-8")));
         }
         for (name, text) in units {
             house.write_unit(name, text);
@@ -108,11 +97,7 @@ impl House {
 
     /// A path in the house's directory.
     pub fn path(&self, name: &str) -> PathBuf {
-        if name.is_empty() {
-            self.dir.path().to_owned()
-        } else {
-            self.dir.path().join(name)
-        }
+        if name.is_empty() { self.dir.path().to_owned() } else { self.dir.path().join(name) }
     }
 
     /// Writes a file into the house's directory.
@@ -161,10 +146,7 @@ impl House {
         } else {
             Command::new(binary)
         };
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path("launcher.log"));
+        let log = File::options().create(true).append(true).open(self.path("launcher.log"));
         let log = log.expect("launcher.log");
         let child = command
             .args(self.arguments())
@@ -176,12 +158,12 @@ impl House {
         self.launcher = Some(child);
         let mut gone = None;
         let answers = eventually(PATIENCE, || {
-            gone = self
-                .launcher
-                .as_mut()
-                .and_then(|child| child.try_wait().expect("wait"));
+            gone = self.launcher.as_mut().and_then(|child| child.try_wait().expect("wait"));
             gone.is_some() || self.call("Version", json!({})).is_ok()
         });
+        if gone.is_some() {
+            self.launcher = None;
+        }
         assert!(
             answers && gone.is_none(),
             "the supervisor does not answer ({gone:?}); it says:\n{}",
@@ -202,15 +184,18 @@ impl House {
         child.wait().expect("wait");
     }
 
-    /// Asks the supervisor to end, and gives its exit code; `None` when it had to be killed.
+    /// Asks the supervisor to end, and gives its exit code; `None` when it had to be killed. One
+    /// that ended before is not signalled: its number may be somebody else's.
     pub fn end_supervisor(&mut self) -> Option<i32> {
-        let mut child = self.launcher.take().expect("the supervisor runs");
-        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("kill");
-        let mut status = None;
-        eventually(PATIENCE, || {
-            status = child.try_wait().expect("wait");
-            status.is_some()
-        });
+        let mut child = self.launcher.take()?;
+        let mut status = child.try_wait().ok()?;
+        if status.is_none() {
+            let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+            eventually(PATIENCE, || {
+                status = child.try_wait().ok().flatten();
+                status.is_some()
+            });
+        }
         if status.is_none() {
             let _ = child.kill();
             let _ = child.wait();
@@ -249,13 +234,7 @@ impl House {
     /// Runs a shell command in the house's namespaces and gives what it wrote to standard output.
     pub fn shell(&self, script: &str) -> String {
         let output = Command::new("nsenter")
-            .args([
-                "--mount",
-                "--net",
-                "--target",
-                &self.supervisor().pid.to_string(),
-                "--",
-            ])
+            .args(["--mount", "--net", "--target", &self.supervisor().pid.to_string(), "--"])
             .args(["bash", "-c", script])
             .output()
             .expect("nsenter");
@@ -315,9 +294,7 @@ impl House {
 
     /// Waits until a unit is in a state.
     pub fn wait_state(&self, unit: &str, state: StateWord, within: Duration) -> Status {
-        self.wait_for(unit, state.as_str(), within, |status| {
-            status.summary.state == state
-        })
+        self.wait_for(unit, state.as_str(), within, |status| status.summary.state == state)
     }
 
     /// Waits until a line of the unit's journal, as `slc journal` prints it, holds a text.
@@ -327,10 +304,7 @@ impl House {
             last = self.slc(&["journal", "-n", "1000", unit]).out;
             last.contains(text)
         });
-        assert!(
-            came,
-            "{unit}: no {text:?} in the journal, which holds:\n{last}"
-        );
+        assert!(came, "{unit}: no {text:?} in the journal, which holds:\n{last}");
         last
     }
 
@@ -341,10 +315,7 @@ impl House {
 
     /// The living processes of a unit, read from its cgroups and from `/proc`.
     pub fn processes(&self, unit: &str) -> Vec<Process> {
-        pids_below(&self.unit_cgroup(unit))
-            .into_iter()
-            .filter_map(Process::look)
-            .collect()
+        pids_below(&self.unit_cgroup(unit)).into_iter().filter_map(Process::look).collect()
     }
 
     /// Ends the supervisor as an operator would and says what it left behind.
@@ -360,10 +331,7 @@ impl House {
             return Ok(());
         }
         let left: Vec<_> = self.cgroup.pids().into_iter().map(Process::look).collect();
-        Err(format!(
-            "left behind: {:?} and {left:#?}",
-            self.cgroup.cgroups()
-        ))
+        Err(format!("left behind: {:?} and {left:#?}", self.cgroup.cgroups()))
     }
 }
 

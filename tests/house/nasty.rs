@@ -39,10 +39,7 @@ fn a_change_of_name_changes_neither_state_nor_main_process() {
     let named = |name: &str| {
         let mut found = None;
         let came = eventually(PATIENCE, || {
-            found = house
-                .processes("changeling")
-                .into_iter()
-                .find(|process| process.name == name);
+            found = house.processes("changeling").into_iter().find(|process| process.name == name);
             found.is_some()
         });
         assert!(came, "no process is called {name}");
@@ -52,14 +49,9 @@ fn a_change_of_name_changes_neither_state_nor_main_process() {
     for name in ["sshd", "init", "kworker/7:1"] {
         first.signal(Signal::SIGHUP);
         assert_eq!(named(name).pid, first.pid);
-        house.wait_for(
-            "changeling",
-            "up with the same main process",
-            SECOND,
-            |status| {
-                status.summary.state == StateWord::Up && status.summary.main_pid == Some(first.pid)
-            },
-        );
+        house.wait_for("changeling", "up with the same main process", SECOND, |status| {
+            status.summary.state == StateWord::Up && status.summary.main_pid == Some(first.pid)
+        });
     }
     assert_eq!(house.status("changeling").summary.restarts, 0);
 }

@@ -30,9 +30,7 @@ impl Process {
             return None;
         }
         let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let words = command
-            .split(|byte| *byte == 0)
-            .map(String::from_utf8_lossy);
+        let words = command.split(|byte| *byte == 0).map(String::from_utf8_lossy);
         Some(Self {
             pid,
             parent: fields[1].parse().ok()?,
@@ -56,23 +54,15 @@ impl Process {
     /// One line of `/proc/PID/status` without its key, e.g. `Umask`.
     pub fn status_line(&self, key: &str) -> String {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("status");
-        let line = text
-            .lines()
-            .find(|line| line.starts_with(&format!("{key}:")));
-        line.unwrap_or_else(|| panic!("no {key} in {text}"))[key.len() + 1..]
-            .trim()
-            .to_owned()
+        let line = text.lines().find(|line| line.starts_with(&format!("{key}:")));
+        line.unwrap_or_else(|| panic!("no {key} in {text}"))[key.len() + 1..].trim().to_owned()
     }
 
     /// The environment as `NAME=value` words.
     pub fn environment(&self) -> Vec<String> {
         let bytes = fs::read(format!("/proc/{}/environ", self.pid)).expect("environ");
-        let words = bytes
-            .split(|byte| *byte == 0)
-            .filter(|word| !word.is_empty());
-        words
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect()
+        let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
     }
 
     /// The open file descriptors and what they lead to, in order.
@@ -83,10 +73,7 @@ impl Process {
             .filter_map(|entry| {
                 let number = entry.file_name().to_str()?.parse().ok()?;
                 let target = fs::read_link(entry.path()).ok()?;
-                Some((
-                    number,
-                    String::from_utf8_lossy(target.as_os_str().as_bytes()).into_owned(),
-                ))
+                Some((number, String::from_utf8_lossy(target.as_os_str().as_bytes()).into_owned()))
             })
             .collect();
         found.sort_unstable();
@@ -101,11 +88,8 @@ impl Process {
             .flatten()
             .map(|thread| {
                 let text = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-                let line = text
-                    .lines()
-                    .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
-                line.and_then(|count| count.trim().parse::<u64>().ok())
-                    .unwrap_or_default()
+                let line = text.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+                line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default()
             })
             .sum()
     }

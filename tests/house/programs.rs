@@ -9,37 +9,25 @@ use std::sync::Mutex;
 pub fn program(name: &str) -> String {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     // A test that panicked while it held the lock left the table as it was.
-    let mut built = BUILT
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    let path = built
-        .get_or_insert_default()
-        .entry(name.to_owned())
-        .or_insert_with(|| compile(name));
+    let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let path =
+        built.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| compile(name));
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
 /// Compiles to a name of this process's own and renames, so that test programs that run at the
 /// same time never execute a file that is being written.
 fn compile(name: &str) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/daemons")
-        .join(format!("{name}.c"));
+    let source =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/daemons").join(format!("{name}.c"));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (fresh, done) = (
-        folder.join(format!("{name}-{}", std::process::id())),
-        folder.join(name),
-    );
+    let (fresh, done) = (folder.join(format!("{name}-{}", std::process::id())), folder.join(name));
     let status = Command::new("cc")
         .args(["-Wall", "-Wextra", "-Werror", "-O1", "-o"])
         .args([&fresh, &source])
         .status()
         .expect("cc is not there: scripts/setup installs it");
-    assert!(
-        status.success(),
-        "cc could not compile {}",
-        source.display()
-    );
+    assert!(status.success(), "cc could not compile {}", source.display());
     std::fs::rename(&fresh, &done).expect("rename");
     done
 }

@@ -10,11 +10,7 @@ use crate::house::{House, PATIENCE, SECOND, eventually, program};
 
 /// The times, in milliseconds, that the lines of a file hold.
 fn times(house: &House, file: &str) -> Vec<u64> {
-    house
-        .read(file)
-        .lines()
-        .map(|line| line.parse().expect("date +%s%3N"))
-        .collect()
+    house.read(file).lines().map(|line| line.parse().expect("date +%s%3N")).collect()
 }
 
 #[test]
@@ -29,15 +25,8 @@ restart_max_attempts: 4
     let status = house.wait_state("hopeless", StateWord::Failed, PATIENCE);
     let starts = times(&house, "starts");
     assert_eq!(starts.len(), 5, "one start and four restarts: {starts:?}");
-    for (gap, least) in starts
-        .windows(2)
-        .map(|pair| pair[1] - pair[0])
-        .zip([100, 200, 400, 800])
-    {
-        assert!(
-            gap >= least && gap < least + 700,
-            "{starts:?}: {gap} is not about {least}"
-        );
+    for (gap, least) in starts.windows(2).map(|pair| pair[1] - pair[0]).zip([100, 200, 400, 800]) {
+        assert!(gap >= least && gap < least + 700, "{starts:?}: {gap} is not about {least}");
     }
     assert_eq!(status.summary.restarts, 4);
     assert!(status.last_exit.contains('7'), "{}", status.last_exit);
@@ -69,14 +58,9 @@ fn a_killed_service_is_started_again_and_a_stopped_one_is_not() {
 fn a_service_that_ends_well_is_started_again_only_if_it_says_always() {
     let house = House::new(&[
         ("once", "command: 'true'\n"),
-        (
-            "always",
-            "command: 'true'\nrestart: always\nrestart_delay: 50ms\n",
-        ),
+        ("always", "command: 'true'\nrestart: always\nrestart_delay: 50ms\n"),
     ]);
-    house.wait_for("always", "restarted twice", PATIENCE, |status| {
-        status.summary.restarts >= 2
-    });
+    house.wait_for("always", "restarted twice", PATIENCE, |status| status.summary.restarts >= 2);
     let once = house.wait_state("once", StateWord::Down, SECOND);
     assert_eq!((once.start, once.summary.restarts), (1, 0));
 }
@@ -84,14 +68,8 @@ fn a_service_that_ends_well_is_started_again_only_if_it_says_always() {
 #[test]
 fn a_oneshot_that_remains_is_done_and_one_that_fails_is_failed() {
     let house = House::new(&[
-        (
-            "good",
-            "type: oneshot\nremain_after_exit: true\ncommand: [sh, -c, echo it ran]\n",
-        ),
-        (
-            "bad",
-            "type: oneshot\ncommand: [sh, -c, exit 3]\nrestart: \"no\"\n",
-        ),
+        ("good", "type: oneshot\nremain_after_exit: true\ncommand: [sh, -c, echo it ran]\n"),
+        ("bad", "type: oneshot\ncommand: [sh, -c, exit 3]\nrestart: \"no\"\n"),
     ]);
     let good = house.wait_state("good", StateWord::Done, PATIENCE);
     assert_eq!((good.processes, good.summary.main_pid), (0, None));
@@ -114,10 +92,7 @@ fn a_program_that_is_not_there_fails_with_its_name_and_the_reason() {
 
 #[test]
 fn a_service_is_ready_when_a_grandchild_says_so_and_not_before() {
-    let unit = format!(
-        "type: notify\ncommand: {} {{dir}}/go\n",
-        program("notifier")
-    );
+    let unit = format!("type: notify\ncommand: {} {{dir}}/go\n", program("notifier"));
     let house = House::new(&[("notifier", &unit)]);
     // Its first process and the middle have exited: one process is left, and it is not ready.
     assert!(eventually(PATIENCE, || {

@@ -17,22 +17,14 @@ stop_grace_period: 1s
 #[test]
 fn a_tree_that_ignores_sigterm_is_killed_after_its_grace_period() {
     let house = House::new(&[("deaf", DEAF)]);
-    house.wait_for("deaf", "three processes", PATIENCE, |status| {
-        status.processes == 3
-    });
+    house.wait_for("deaf", "three processes", PATIENCE, |status| status.processes == 3);
     let before = house.processes("deaf");
     let begin = Instant::now();
     house.slc_done(&["stop", "deaf"]);
     let took = begin.elapsed();
     assert_stopped(&house, "deaf", &before);
-    assert!(
-        took >= SECOND,
-        "killed before its grace period was over: {took:?}"
-    );
-    assert!(
-        took < 4 * SECOND,
-        "the grace period is one second, the stop took {took:?}"
-    );
+    assert!(took >= SECOND, "killed before its grace period was over: {took:?}");
+    assert!(took < 4 * SECOND, "the grace period is one second, the stop took {took:?}");
     let proof = house.status("deaf").last_stop;
     assert!(!proof.is_empty(), "the stop leaves no proof");
 }
@@ -42,9 +34,7 @@ fn a_process_stopped_by_sigstop_is_stopped_within_its_grace_period() {
     let house = House::new(&[("sleeper", SLEEPER)]);
     let process = sleeper(&house, "sleeper");
     process.signal(Signal::SIGSTOP);
-    assert!(eventually(SECOND, || process
-        .status_line("State")
-        .starts_with('T')));
+    assert!(eventually(SECOND, || process.status_line("State").starts_with('T')));
     let begin = Instant::now();
     house.slc_done(&["stop", "sleeper"]);
     assert!(
@@ -72,9 +62,7 @@ stop_signal: SIGINT
 fn processes_that_changed_their_session_and_parent_are_stopped_too() {
     let unit = format!("command: {} 0 40\n", program("family"));
     let house = House::new(&[("family", &unit)]);
-    house.wait_for("family", "41 processes", PATIENCE, |status| {
-        status.processes == 41
-    });
+    house.wait_for("family", "41 processes", PATIENCE, |status| status.processes == 41);
     let before = house.processes("family");
     house.slc_done(&["stop", "family"]);
     assert_stopped(&house, "family", &before);
@@ -104,20 +92,14 @@ command:
 #[test]
 fn a_second_stop_waits_for_the_first_and_does_not_prolong_it() {
     let house = House::new(&[("deaf", DEAF)]);
-    house.wait_for("deaf", "three processes", PATIENCE, |status| {
-        status.processes == 3
-    });
+    house.wait_for("deaf", "three processes", PATIENCE, |status| status.processes == 3);
     let begin = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| house.slc_done(&["stop", "deaf"]));
         house.wait_state("deaf", StateWord::Stopping, SECOND);
         house.slc_done(&["stop", "deaf"]);
     });
-    assert!(
-        begin.elapsed() < 4 * SECOND,
-        "the two stops took {:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() < 4 * SECOND, "the two stops took {:?}", begin.elapsed());
     assert_eq!(house.status("deaf").summary.state, StateWord::Down);
 }
 
@@ -146,22 +128,11 @@ fn kill_reaches_all_the_main_one_or_one_by_number_and_nobody_else() {
         .expect("just seen");
     let family = house.processes("family");
     let by_name = |name: &str| -> Vec<Process> {
-        family
-            .iter()
-            .filter(|process| process.name == name)
-            .cloned()
-            .collect()
+        family.iter().filter(|process| process.name == name).cloned().collect()
     };
     let children = by_name("family-child");
 
-    house.slc_done(&[
-        "kill",
-        "--signal",
-        "KILL",
-        "--who",
-        &children[0].pid.to_string(),
-        "family",
-    ]);
+    house.slc_done(&["kill", "--signal", "KILL", "--who", &children[0].pid.to_string(), "family"]);
     assert!(eventually(SECOND, || !children[0].lives()));
     assert!(children[1..].iter().all(Process::lives), "one was meant");
 
@@ -169,23 +140,14 @@ fn kill_reaches_all_the_main_one_or_one_by_number_and_nobody_else() {
     let daemon = &by_name("family-daemon")[0];
     assert_eq!(daemon.pid, main);
     assert!(eventually(SECOND, || !daemon.lives()));
-    assert!(
-        children[1..].iter().all(Process::lives),
-        "the main process was meant"
-    );
+    assert!(children[1..].iter().all(Process::lives), "the main process was meant");
 
     let stranger = house.slc(&["kill", "--who", &other.pid.to_string(), "family"]);
     assert_eq!(stranger.code, Some(1), "{stranger:?}");
     let missing = house.slc(&["kill", "--who", "main", "family"]);
-    assert_eq!(
-        missing.code,
-        Some(1),
-        "there is no main process now: {missing:?}"
-    );
+    assert_eq!(missing.code, Some(1), "there is no main process now: {missing:?}");
 
     house.slc_done(&["kill", "--signal", "SIGKILL", "--who", "all", "family"]);
-    assert!(eventually(Duration::from_secs(5), || house
-        .processes("family")
-        .is_empty()));
+    assert!(eventually(Duration::from_secs(5), || house.processes("family").is_empty()));
     assert!(other.lives(), "a process of another unit was signalled");
 }

@@ -40,15 +40,8 @@ fn nothing_is_lost_or_doubled_when_the_supervisor_is_killed() {
         let now = house.wait_for(unit, "up with its main process", SECOND, |now| {
             now.summary.state == StateWord::Up && now.summary.main_pid == status.summary.main_pid
         });
-        assert_eq!(
-            &house.processes(unit),
-            processes,
-            "{unit}: another set of processes"
-        );
-        assert_eq!(
-            (now.start, now.summary.restarts),
-            (status.start, status.summary.restarts)
-        );
+        assert_eq!(&house.processes(unit), processes, "{unit}: another set of processes");
+        assert_eq!((now.start, now.summary.restarts), (status.start, status.summary.restarts));
     }
     assert_eq!(house.read("ran"), "x\n", "the oneshot was run again");
 
@@ -83,10 +76,7 @@ fn what_was_stopped_stays_stopped_when_the_supervisor_is_killed() {
     house.launch();
     assert_eq!(sleeper(&house, "other"), other);
     let status = house.status("sleeper");
-    assert_eq!(
-        (status.summary.state, status.processes),
-        (StateWord::Down, 0)
-    );
+    assert_eq!((status.summary.state, status.processes), (StateWord::Down, 0));
 }
 
 #[test]
@@ -103,10 +93,7 @@ fn log_lines_written_while_there_was_no_supervisor_arrive() {
             .iter()
             .any(|process| process.name == "sleep" && process.command == "sleep 1000")
     };
-    assert!(
-        eventually(PATIENCE, woke),
-        "the service died with its supervisor"
-    );
+    assert!(eventually(PATIENCE, woke), "the service died with its supervisor");
     house.launch();
     house.wait_for_log("patient", "late");
 }
@@ -120,15 +107,9 @@ fn a_second_supervisor_of_the_same_house_refuses_and_the_first_goes_on() {
         .output()
         .expect("service-launcher");
     let said = String::from_utf8_lossy(&second.stderr);
-    assert!(
-        second.status.code().is_some_and(|code| code != 0),
-        "{second:?}"
-    );
+    assert!(second.status.code().is_some_and(|code| code != 0), "{second:?}");
     assert!(said.contains("already"), "{said}");
-    assert!(
-        said.contains(&house.supervisor().pid.to_string()),
-        "it names the first: {said}"
-    );
+    assert!(said.contains(&house.supervisor().pid.to_string()), "it names the first: {said}");
     assert_eq!(sleeper(&house, "sleeper"), process);
 }
 
@@ -150,14 +131,8 @@ fn an_ordinary_user_without_a_delegated_cgroup_is_told_what_is_missing() {
         .output()
         .expect("setpriv");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.code().is_some_and(|code| code != 0),
-        "{output:?}"
-    );
-    assert!(
-        said.contains("cgroup") && said.contains("delegate"),
-        "{said}"
-    );
+    assert!(output.status.code().is_some_and(|code| code != 0), "{output:?}");
+    assert!(said.contains("cgroup") && said.contains("delegate"), "{said}");
     assert_eq!(said.trim().lines().count(), 1, "one sentence, not {said:?}");
 }
 
