@@ -5,6 +5,7 @@
 //! - `stopping`: what a stop must achieve, and how.
 //! - `restarting`: back-off, giving up, oneshots, readiness.
 //! - `order`: dependencies, and units that are wrong.
+//! - `pid_files`: what a PID file may say.
 //! - `birth`: what a service finds when it is born.
 //! - `survival`: the supervisor killed, doubled, idle, or without rights.
 //! - `client`: `slc` and the socket.
@@ -17,6 +18,7 @@ mod client;
 mod daemons;
 mod nasty;
 mod order;
+mod pid_files;
 mod restarting;
 mod stopping;
 mod survival;
