@@ -1,29 +1,10 @@
-//! The supervisor; with `--journal` the log lane.
+//! The supervisor; with `--journal` its log lane.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-
-#[derive(Parser)]
-struct Arguments {
-    /// Be the log lane
-    #[arg(long)]
-    journal: bool,
-    #[command(flatten)]
-    lane: treeward::journal::Options,
-}
+use treeward::launcher::{self, options::Options};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let _ = simplelog::SimpleLogger::init(log::LevelFilter::Info, simplelog::Config::default());
-    if !arguments.journal {
-        return ExitCode::FAILURE;
-    }
-    match treeward::journal::run(&arguments.lane) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    launcher::run(Options::parse())
 }

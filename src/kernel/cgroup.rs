@@ -230,6 +230,24 @@ impl Tree {
         remove_dir_if_there(&self.group_path(group))
     }
 
+    /// The cgroup above all groups, as the kernel names it in `/proc/PID/cgroup`.
+    #[must_use]
+    pub fn services_cgroup(&self) -> String {
+        format!("{}/{SERVICES}", self.cgroup.trim_end_matches('/'))
+    }
+
+    /// Removes what is empty of this tree. What is not empty, the caller's own cgroup among it,
+    /// stays.
+    pub fn remove(&self) {
+        let services = self.services_path();
+        for group in directories(&services).unwrap_or_default() {
+            let _ = remove_dir_if_there(&services.join(group));
+        }
+        for dir in [services, self.root.join(SUPERVISOR), self.root.clone()] {
+            let _ = remove_dir_if_there(&dir);
+        }
+    }
+
     /// Which leaf of this tree a process is in (or below), as group and number. Whether that leaf
     /// is the one that exists now, `membership.removed` tells.
     #[must_use]

@@ -56,6 +56,13 @@ impl Leaf {
         refusal.map_or(Ok(taken), Err)
     }
 
+    /// Whether the kernel can kill the leaf at once (`cgroup.kill`, Linux 5.14). Where it cannot,
+    /// [`Leaf::kill`] blocks.
+    #[must_use]
+    pub fn has_kill(&self) -> bool {
+        self.path().join("cgroup.kill").exists()
+    }
+
     /// Kills every process of the leaf and below it at once (`cgroup.kill`, Linux 5.14), or by
     /// freezing where there is no such file. The processes are gone when [`Leaf::populated`] says
     /// so, not yet when this returns. A leaf that has vanished has nothing to kill.

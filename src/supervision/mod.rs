@@ -37,10 +37,12 @@
 //! event may serve for both.
 
 pub mod graph;
+pub mod main_process;
 pub mod name;
+pub mod outcome;
 pub mod record;
 pub mod service;
-mod service_life;
+pub mod service_life;
 mod service_world;
 pub mod status;
 pub mod supervisor;

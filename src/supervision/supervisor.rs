@@ -235,6 +235,12 @@ impl Supervisor {
         self.slots.get(name).map(|slot| &slot.service)
     }
 
+    /// Those that name this unit in `depends_on` or `after`.
+    #[must_use]
+    pub fn dependents(&self, name: &str) -> Option<Vec<UnitName>> {
+        self.slots.get(name).map(|slot| slot.dependents.clone())
+    }
+
     /// Every service, by name.
     pub fn services(&self) -> impl Iterator<Item = (&UnitName, &Service)> {
         self.slots.iter().map(|(name, slot)| (name, &slot.service))
