@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use treeward::supervision::unit::{
     Condition, EnvFile, KillMode, Kind, Limits, Reload, RestartPolicy, Stdin, Ulimit, Unit,
@@ -74,4 +74,532 @@ fn every_bad_unit_gets_the_text_that_stands_beside_it() {
         }
     }
     assert!(differences.is_empty(), "{differences}");
+}
+
+#[test]
+fn every_example_is_a_good_unit_and_stands_in_the_readme() {
+    let directory = root().join("examples");
+    let Loaded { units, bad } = read_directory(&directory).unwrap();
+    let bad: String = bad.iter().map(|bad| shown(&bad.diagnostics)).collect();
+    assert!(bad.is_empty(), "{bad}");
+    assert!(units.len() >= 12, "only {} examples", units.len());
+    let readme = fs::read_to_string(directory.join("README.md")).unwrap();
+    for unit in &units {
+        assert!(
+            readme.contains(&format!("`{}.yml`", unit.name)),
+            "README misses {}",
+            unit.name
+        );
+        assert!(
+            !unit.description.is_empty(),
+            "{} has no description",
+            unit.name
+        );
+        let others = unit.needs.iter().map(|need| &need.unit).chain(&unit.after);
+        for other in others {
+            assert!(
+                units.iter().any(|unit| unit.name == *other),
+                "{} names {other}",
+                unit.name
+            );
+        }
+        if let Kind::Forking | Kind::Notify = unit.kind {
+            panic!("{} needs no type", unit.name);
+        }
+        assert_eq!(unit.pid_file, None, "{} needs no pid_file", unit.name);
+    }
+}
+
+#[test]
+fn a_command_alone_makes_a_unit_with_the_documented_defaults() {
+    let unit = good("command: /usr/sbin/nginx\n");
+    assert_eq!(unit.name.as_str(), "app");
+    assert_eq!(unit.source, Path::new("/etc/yml-services/app.yml"));
+    assert_eq!(unit.command, ["/usr/sbin/nginx"]);
+    assert_eq!(unit.kind, Kind::Auto);
+    assert_eq!((unit.stop.signal, unit.stop.grace), (15, 10_000));
+    assert_eq!(
+        (unit.stop.kill_mode, unit.stop.command),
+        (KillMode::ControlGroup, None)
+    );
+    assert_eq!(unit.restart.policy, RestartPolicy::OnFailure);
+    assert_eq!(
+        (unit.restart.delay, unit.restart.max_delay),
+        (1_000, 60_000)
+    );
+    assert_eq!(
+        (unit.restart.max_attempts, unit.restart.healthy_after),
+        (10, 10_000)
+    );
+    assert_eq!(unit.start_timeout, Some(90_000));
+    assert_eq!(
+        (unit.reload, unit.pid_file, unit.enabled),
+        (None, None, true)
+    );
+    assert_eq!((unit.needs, unit.after), (vec![], vec![]));
+    assert_eq!((unit.process, unit.limits), Default::default());
+
+    let unit = good("command: /sbin/ip link set lo up\ntype: oneshot\n");
+    assert_eq!(
+        unit.kind,
+        Kind::Oneshot {
+            remain_after_exit: false
+        }
+    );
+    assert_eq!(
+        (unit.restart.policy, unit.start_timeout),
+        (RestartPolicy::No, None)
+    );
+}
+
+#[test]
+fn every_key_reaches_its_place() {
+    let unit = good(
+        r#"
+description: The application
+command: [/usr/bin/app, --flag, "two words", 8080]
+type: notify
+restart: on-failure:3
+restart_delay: 500ms
+restart_max_delay: 1m30s
+restart_window: 1.5
+depends_on:
+  redis: {condition: service_started, required: false}
+  migrate: {condition: service_completed_successfully}
+  postgres: {}
+after: [syslog, agetty@ttyS0]
+pid_file: /run/app.pid
+stop_signal: QUIT
+stop_command: /usr/bin/app --drain 'a b'
+stop_grace_period: 2h
+kill_mode: mixed
+reload_signal: SIGUSR1
+start_timeout: none
+environment: {PORT: 80, MODE: 0022, VERSION: 1.50, ON: yes, EMPTY: "", BIG: 1e999, HEX: 0x1F}
+env_file: [/etc/default/app, {path: /etc/app.env, required: false}]
+working_dir: /srv/app
+user: app:staff
+umask: 0027
+ulimits: {nofile: {soft: 1024, hard: 65536}, core: unlimited, memlock: -1}
+nice: -5
+oom_score_adj: 500
+tty: /dev/ttyS0
+mem_limit: 512m
+pids_limit: 100
+cpus: 1.5
+enabled: false
+"#,
+    );
+    assert_eq!(
+        unit.command,
+        ["/usr/bin/app", "--flag", "two words", "8080"]
+    );
+    assert_eq!(
+        (unit.kind, unit.description.as_str()),
+        (Kind::Notify, "The application")
+    );
+    let restart = unit.restart;
+    assert_eq!(
+        (restart.policy, restart.max_attempts),
+        (RestartPolicy::OnFailure, 3)
+    );
+    assert_eq!(
+        (restart.delay, restart.max_delay, restart.healthy_after),
+        (500, 90_000, 1_500)
+    );
+    let needs: Vec<_> = unit
+        .needs
+        .iter()
+        .map(|n| (n.unit.as_str(), n.condition, n.required))
+        .collect();
+    assert_eq!(
+        needs,
+        [
+            ("redis", Condition::ServiceStarted, false),
+            ("migrate", Condition::ServiceCompletedSuccessfully, true),
+            ("postgres", Condition::ServiceHealthy, true),
+        ]
+    );
+    assert_eq!(
+        unit.after.iter().map(|n| n.as_str()).collect::<Vec<_>>(),
+        ["syslog", "agetty@ttyS0"]
+    );
+    assert_eq!(unit.pid_file.as_deref(), Some(Path::new("/run/app.pid")));
+    assert_eq!((unit.stop.signal, unit.stop.grace), (3, 7_200_000));
+    assert_eq!(unit.stop.kill_mode, KillMode::Mixed);
+    assert_eq!(
+        unit.stop.command.unwrap(),
+        ["/usr/bin/app", "--drain", "a b"]
+    );
+    assert_eq!(
+        (unit.reload, unit.start_timeout),
+        (Some(Reload::Signal(10)), None)
+    );
+    assert!(!unit.enabled);
+    let process = unit.process;
+    let pairs = [
+        ("PORT", "80"),
+        ("MODE", "0022"),
+        ("VERSION", "1.50"),
+        ("ON", "yes"),
+        ("EMPTY", ""),
+        ("BIG", "1e999"),
+        ("HEX", "0x1F"),
+    ];
+    let environment: Vec<_> = process
+        .environment
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    assert_eq!(environment, pairs, "values are taken as they are written");
+    let file = |path: &str, required| EnvFile {
+        path: path.into(),
+        required,
+    };
+    assert_eq!(
+        process.env_files,
+        [file("/etc/default/app", true), file("/etc/app.env", false)]
+    );
+    assert_eq!(process.working_dir.as_deref(), Some(Path::new("/srv/app")));
+    assert_eq!(
+        (process.user.as_deref(), process.group.as_deref()),
+        (Some("app"), Some("staff"))
+    );
+    assert_eq!(
+        (process.umask, process.nice, process.oom_score_adj),
+        (Some(0o27), Some(-5), Some(500))
+    );
+    let limit = |resource, soft, hard| Ulimit {
+        resource,
+        soft,
+        hard,
+    };
+    assert_eq!(
+        process.ulimits,
+        [
+            limit(libc::RLIMIT_NOFILE as _, 1024, 65536),
+            limit(libc::RLIMIT_CORE as _, u64::MAX, u64::MAX),
+            limit(libc::RLIMIT_MEMLOCK as _, u64::MAX, u64::MAX),
+        ]
+    );
+    assert_eq!(process.stdin, Stdin::Tty("/dev/ttyS0".into()));
+    let limits = Limits {
+        memory_bytes: Some(536_870_912),
+        pids: Some(100),
+        milli_cpus: Some(1_500),
+    };
+    assert_eq!(unit.limits, limits);
+}
+
+#[test]
+fn the_policy_no_means_no_quoted_or_not() {
+    for (word, policy, attempts) in [
+        ("no", RestartPolicy::No, 10),
+        ("\"no\"", RestartPolicy::No, 10),
+        ("false", RestartPolicy::No, 10),
+        ("on-failure", RestartPolicy::OnFailure, 10),
+        ("on-failure:0", RestartPolicy::OnFailure, 0),
+        ("always", RestartPolicy::Always, 10),
+        ("unless-stopped", RestartPolicy::Always, 10),
+    ] {
+        let unit = good(&format!("command: a\nrestart: {word}\n"));
+        assert_eq!(
+            (unit.restart.policy, unit.restart.max_attempts),
+            (policy, attempts),
+            "{word}"
+        );
+    }
+    let unit = good("command: a\nrestart_delay: 5m\n");
+    assert_eq!(
+        unit.restart.max_delay, 300_000,
+        "the longest pause is not below the first"
+    );
+}
+
+#[test]
+fn yaml_itself_may_be_written_in_every_way() {
+    let env = |text: &str| good(&format!("command: a\n{text}")).process.environment;
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        env("environment:\n- A=b=c\n- D=\n"),
+        [pair("A", "b=c"), pair("D", "")]
+    );
+    assert_eq!(
+        env("environment: {A: 'it''s', B: \"\\u00e9\"}\n"),
+        [pair("A", "it's"), pair("B", "é")]
+    );
+    assert_eq!(
+        env("environment:\n  A: &x 0x10\n  B: *x\n"),
+        [pair("A", "0x10"), pair("B", "0x10")]
+    );
+    assert_eq!(env("environment:\n  A: !!str 1.0\n"), [pair("A", "1.0")]);
+    assert_eq!(
+        env("environment:\n  A: |\n    one\n    two\n"),
+        [pair("A", "one\ntwo\n")]
+    );
+    let script = good("command:\n- sh\n- -c\n- |\n  set -e\n  exec app\n").command;
+    assert_eq!(script, ["sh", "-c", "set -e\nexec app\n"]);
+    let folded = good("command: >\n  app --one\n  --two\n").command;
+    assert_eq!(folded, ["app", "--one", "--two"]);
+    assert_eq!(
+        good("\u{feff}command: a\r\nnice: 5\r\n").process.nice,
+        Some(5)
+    );
+    assert_eq!(good("%YAML 1.2\n---\ncommand: a\n...\n").command, ["a"]);
+}
+
+#[test]
+fn no_text_keeps_the_parser_busy() {
+    let fill = |piece: &str| piece.repeat(MAX_FILE_BYTES / piece.len());
+    let nine = |c: char| vec![format!("*{c}"); 9].join(",");
+    let before = |c: char| char::from_u32(u32::from(c) - 1).unwrap();
+    let bomb: String = ('b'..='z')
+        .map(|c| format!("{c}: &{c} [{}]\n", nine(before(c))))
+        .collect();
+    let numbered = |line: fn(usize) -> String| {
+        let mut text = String::from("command: a\n");
+        for n in 0.. {
+            let next = line(n);
+            if text.len() + next.len() > MAX_FILE_BYTES {
+                return text;
+            }
+            text += &next;
+        }
+        text
+    };
+    for (what, text) in [
+        ("alias bomb", format!("a: &a [x]\n{bomb}")),
+        ("brackets", fill("[")),
+        ("mappings", fill("{a: ")),
+        ("mappings without blanks", fill("{a:")),
+        (
+            "brackets in a value",
+            format!("environment: {}", &fill("[")[20..]),
+        ),
+        ("dashes", fill("- ")),
+        ("question marks", fill("? ")),
+        ("anchors", fill("&a ")),
+        ("anchored lists", fill("&a [")),
+        ("quotes", fill("'")),
+        ("tags", fill("!")),
+        ("percent lines", fill("%a\n")),
+        ("documents", fill("---\n")),
+        ("comments", fill("#\n")),
+        ("colons", fill(": ")),
+        ("commas", fill("[,")),
+        ("one long word", fill("a")),
+        ("one long key", format!("{}: 1", &fill("k")[3..])),
+        ("blanks", fill(" ")),
+        ("line feeds", fill("\n")),
+        ("unknown keys", numbered(|n| format!("k{n}: 1\n"))),
+        (
+            "unknown resources",
+            numbered(|n| format!("{}r{n}: 1\n", if n == 0 { "ulimits:\n " } else { " " })),
+        ),
+        ("the same key", numbered(|_| "nice: 1\n".to_owned())),
+        (
+            "merge keys",
+            numbered(|n| format!("k{n}: {{<<: {{a: 1}}}}\n")),
+        ),
+        ("deep block", numbered(|n| format!("{}a:\n", " ".repeat(n)))),
+        ("a long command", format!("command: {}", &fill("a ")[9..])),
+        ("dollars", format!("command: {}", &fill("'\" ")[9..])),
+    ] {
+        assert!(text.len() <= MAX_FILE_BYTES, "{what} is not even parsed");
+        let started = cpu_time();
+        let result = parse_text(&text);
+        let took = cpu_time() - started;
+        assert!(took < Duration::from_secs(1), "{what} took {took:?}");
+        match result {
+            Ok(unit) => assert_eq!(what, "a long command", "{what} was accepted: {unit:?}"),
+            Err(bad) => {
+                let answer = shown(&bad);
+                assert!(
+                    answer.len() < 20_000,
+                    "{what} is answered with {} bytes",
+                    answer.len()
+                );
+                assert!(
+                    !answer.contains(|c: char| c.is_control() && c != '\n'),
+                    "{what}"
+                );
+            }
+        }
+    }
+    assert!(refusal(&" ".repeat(MAX_FILE_BYTES + 1)).contains("at most 262144"));
+    assert!(refusal("command: a\nuser: b\0\n").contains("NUL"));
+}
+
+/// What this thread has used of a CPU; other than the time of day, a busy machine leaves it alone.
+fn cpu_time() -> Duration {
+    nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID
+        .now()
+        .unwrap()
+        .into()
+}
+
+/// A directory of its own, removed in the end.
+struct Directory(tempfile::TempDir);
+
+impl Directory {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn load(&self) -> Loaded {
+        read_directory(self.0.path()).unwrap()
+    }
+
+    /// What is said about the one bad unit of this name.
+    fn refusal(&self, name: &str) -> String {
+        let loaded = self.load();
+        assert!(
+            loaded.units.iter().all(|unit| unit.name.as_str() != name),
+            "{name} was loaded"
+        );
+        let bad: Vec<_> = loaded.bad.iter().filter(|bad| bad.name == name).collect();
+        assert_eq!(bad.len(), 1, "{name}: {loaded:?}");
+        shown(&bad[0].diagnostics)
+    }
+}
+
+#[test]
+fn a_directory_gives_its_units_sorted_and_ignores_other_files() {
+    let directory = Directory::new();
+    for name in ["nginx.yml", "cron.yaml", "agetty@tty1.yml", "a.b.yml"] {
+        directory.write(name, "command: a\n");
+    }
+    for name in [
+        "README.md",
+        "x.yml.disabled",
+        "x.yml~",
+        ".x.yml",
+        ".#x.yml",
+        "#x.yml#",
+        "x.YML",
+        "yml",
+        ".yml",
+        ".yaml",
+        "x.yml.swp",
+        "x",
+    ] {
+        directory.write(name, "this: [is no unit");
+    }
+    let target = directory.write("elsewhere", "command: linked\n");
+    std::os::unix::fs::symlink(target, directory.path("link.yml")).unwrap();
+    let Loaded { units, bad } = directory.load();
+    let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
+    assert_eq!(names, ["a.b", "agetty@tty1", "cron", "link", "nginx"]);
+    assert!(bad.is_empty(), "{bad:?}");
+    assert_eq!(units[3].command, ["linked"]);
+    assert_eq!(units[3].source, directory.path("link.yml"));
+}
+
+#[test]
+fn what_is_no_plain_file_is_refused_without_waiting_and_the_others_load() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new();
+    directory.write("good.yml", "command: a\n");
+    fs::create_dir(directory.path("directory.yml")).unwrap();
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::unistd::mkfifo(&directory.path("fifo.yml"), mode).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(directory.path("socket.yml")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", directory.path("dangling.yml")).unwrap();
+    std::os::unix::fs::symlink("loop.yml", directory.path("loop.yml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", directory.path("device.yml")).unwrap();
+    directory.write("latin1.yml", b"command: a\ndescription: caf\xe9\n");
+    directory.write("nul.yml", "command: a\n\0");
+    directory.write("large.yml", "#".repeat(MAX_FILE_BYTES + 1));
+    directory.write("getty@.yml", "command: a\n");
+    directory.write("two words.yml", "command: a\n");
+    let open = directory.write("open.yml", "command: a\n");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).unwrap();
+    directory.write("both.yml", "command: a\n");
+    directory.write("both.yaml", "command: b\n");
+    directory.write("broken.yml", "command: [a\n");
+
+    for (name, words) in [
+        ("directory", "this is a directory"),
+        ("fifo", "no regular file"),
+        ("socket", "this is a socket"),
+        ("dangling", "leads nowhere"),
+        ("loop", "cannot be opened"),
+        ("device", "no regular file"),
+        ("latin1", "latin1.yml:2:17: this byte is no UTF-8"),
+        ("nul", "nul.yml:2:1: a NUL byte"),
+        ("large", "262145 bytes are too many"),
+        ("getty@", "templates come with a later version"),
+        ("two words", "only letters, digits"),
+        ("open", "anybody could run programs as root"),
+        ("both", "both.yaml and both.yml are the same unit"),
+        ("broken", "broken.yml:1:10"),
+    ] {
+        let answer = directory.refusal(name);
+        assert!(answer.contains(words), "{name}: {answer}");
+    }
+    let Loaded { units, bad } = directory.load();
+    assert_eq!(
+        units
+            .iter()
+            .map(|unit| unit.name.as_str())
+            .collect::<Vec<_>>(),
+        ["good"]
+    );
+    assert!(bad.is_sorted_by_key(|bad| bad.name.clone()));
+}
+
+#[test]
+fn names_that_are_no_utf8_are_bad_units_too() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = Directory::new();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.yml");
+    fs::write(directory.0.path().join(name), "command: a\n").unwrap();
+    let Loaded { units, bad } = directory.load();
+    assert!(units.is_empty());
+    assert_eq!(bad.len(), 1);
+    assert!(shown(&bad[0].diagnostics).contains("gives no unit name"));
+}
+
+#[test]
+fn a_directory_that_everybody_may_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new();
+    directory.write("good.yml", "command: a\n");
+    fs::set_permissions(directory.0.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let error = read_directory(directory.0.path()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+    assert!(read_directory(&directory.path("nowhere")).is_err());
+}
+
+#[test]
+fn ten_times_as_many_units_take_about_ten_times_as_long() {
+    let text = "description: One of many\ncommand: [/usr/bin/app, --port, 8080]\n\
+                restart: always\ndepends_on: [network-up]\nenvironment: {A: 1, B: two}\n";
+    let time = |count: usize| {
+        let directory = Directory::new();
+        for n in 0..count {
+            directory.write(&format!("unit-{n}.yml"), text);
+        }
+        let mut best = Duration::MAX;
+        for _ in 0..2 {
+            let started = cpu_time();
+            let loaded = directory.load();
+            best = best.min(cpu_time() - started);
+            assert_eq!((loaded.units.len(), loaded.bad.len()), (count, 0));
+        }
+        best
+    };
+    let (few, many) = (time(200), time(2_000));
+    // A quadratic step would make it a hundred times.
+    assert!(many < few * 40, "200 units: {few:?}, 2,000 units: {many:?}");
 }
