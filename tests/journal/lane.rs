@@ -153,12 +153,14 @@ impl Lane {
     }
 
     pub fn wait_for_text(&self, unit: &str, text: &str) {
-        wait_for(text, || {
+        let found = || {
             self.texts(unit)
                 .iter()
                 .any(|line| line == text)
                 .then_some(())
-        });
+        };
+        let _other_logs = ShowOnPanic(self.log_dir());
+        wait_for(text, found);
     }
 
     /// All files of a unit, the oldest first.
@@ -194,6 +196,27 @@ impl Drop for Lane {
         if let Some(mut child) = self.process.take() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+}
+
+/// Shows the last lines of every log of a directory when a test fails.
+struct ShowOnPanic(PathBuf);
+
+impl Drop for ShowOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for path in std::fs::read_dir(&self.0)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .take(20)
+            {
+                let log = String::from_utf8_lossy(&std::fs::read(path.path()).unwrap_or_default())
+                    .into_owned();
+                let end: Vec<_> = log.lines().rev().take(5).collect();
+                eprintln!("{}: {end:?}", path.path().display());
+            }
         }
     }
 }
