@@ -203,6 +203,7 @@ impl Drop for Lane {
 /// Shows the last lines of every log of a directory when a test fails.
 struct ShowOnPanic(PathBuf);
 
+#[allow(clippy::print_stderr)] // shown with the failed test, by intention
 impl Drop for ShowOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
