@@ -39,9 +39,9 @@ pub(super) fn run(
             .collect();
         put(&shown.join("\n"))?;
     }
-    let states = answer.services.iter().map(|status| status.summary.state);
+    let mut states = answer.services.iter().map(|status| status.summary.state);
     let well = |state: StateWord| state.is_alive() || state == StateWord::Done;
-    let all_well = units.is_empty() || states.map(well).all(|well| well);
+    let all_well = units.is_empty() || states.all(well);
     Ok(if all_well { End::Done } else { End::NotRunning })
 }
 
