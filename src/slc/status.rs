@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn on_a_terminal_no_line_of_the_tree_is_wider_and_notes_are_kept() {
         let style = Style {
-            width: Some(60),
+            width: Some(70),
             ..style()
         };
         let shown = render(&nginx(), &[], &style);
