@@ -1,4 +1,4 @@
-//! How things are shown: colours, widths, times and sizes. Pure but for [`Style::of_stdout`].
+//! How things are shown: colours, widths, times and sizes. All pure but for what standard output is asked.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};
