@@ -9,11 +9,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 
 use desk::{Desk, answer_to, read_message};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use treeward::protocol::listener::{BindError, Listener};
 use treeward::protocol::message::Changed;
@@ -226,40 +224,6 @@ fn nothing_that_only_waits_wakes_the_loop() {
         0,
         "the loop would spin"
     );
-}
-
-#[test]
-fn without_file_descriptors_nobody_is_accepted_and_the_loop_sleeps() {
-    let test = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "out_of_file_descriptors"])
-        .output()
-        .unwrap();
-    let out = String::from_utf8_lossy(&test.stdout);
-    assert!(test.status.success() && out.contains("1 passed"), "{out}");
-}
-
-#[test]
-#[ignore = "a part of without_file_descriptors_nobody_is_accepted_and_the_loop_sleeps"]
-fn out_of_file_descriptors() {
-    let mut desk = Desk::new();
-    let _waiting = [desk.connect(), desk.connect()];
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    // Descriptors 0 to 2 are taken, and those that are open stay so.
-    setrlimit(Resource::RLIMIT_NOFILE, 3, hard).unwrap();
-    assert_eq!(desk.turn(), []);
-    assert_eq!(desk.server.connections(), 0);
-    assert_eq!(desk.server.deadline(), Some(desk.now + 1_000));
-    let mut waits = [PollFd::new(desk.server.as_fd(), PollFlags::POLLIN)];
-    assert_eq!(
-        poll(&mut waits, PollTimeout::ZERO).unwrap(),
-        0,
-        "the loop would spin"
-    );
-    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
-    desk.now += 1_000;
-    desk.turn();
-    assert_eq!(desk.server.connections(), 2);
-    assert_eq!(desk.server.deadline(), None);
 }
 
 fn mode(path: &Path) -> u32 {

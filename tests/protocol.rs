@@ -241,8 +241,6 @@ fn who_closes_is_heard_to_the_end_and_then_forgotten() {
     assert_eq!(desk.server.connections(), 0);
 }
 
-/// Runs in a process of its own, because the limit is one of the whole process.
-
 #[test]
 fn a_client_tells_nobody_there_from_nobody_answers() {
     let desk = Desk::new();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use canned::{Service, ended};
 use treeward::protocol::listener::Listener;
 use treeward::protocol::message::Listing;
-use treeward::supervision::status::{Change, StateWord};
+use treeward::supervision::status::Change;
 
 #[test]
 fn list_shows_services_and_problems() {

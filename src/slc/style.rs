@@ -1,4 +1,4 @@
-//! How things are shown: colours, widths, times and sizes. All pure but for what standard output is asked.
+//! How things are shown: colours, widths, times and sizes.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};

@@ -1,5 +1,8 @@
 //! A server that the test turns by hand, in the launcher's place.
 
+// Each test file uses its own part of this.
+#![allow(dead_code)]
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
