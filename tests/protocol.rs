@@ -214,6 +214,20 @@ fn who_closes_only_his_sending_side_still_gets_his_answers() {
 }
 
 #[test]
+fn many_orders_that_want_no_answer_may_be_left_behind() {
+    let mut desk = Desk::new();
+    let mut stream = desk.connect();
+    let line = json!({"method": "Start", "parameters": {"units": ["a"]}, "oneway": true});
+    stream
+        .write_all(format!("{line}\n").repeat(1_000).as_bytes())
+        .unwrap();
+    drop(stream);
+    let calls: usize = (0..100).map(|_| desk.turn().len()).sum();
+    assert_eq!(calls, 1_000);
+    assert_eq!(desk.server.connections(), 0);
+}
+
+#[test]
 fn who_closes_is_heard_to_the_end_and_then_forgotten() {
     let mut desk = Desk::new();
     let mut stream = desk.connect();
