@@ -397,3 +397,6 @@ fn execute(plan: &Plan) -> Errno {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests;
