@@ -84,7 +84,7 @@ fn the_lock_names_who_has_it_and_is_free_when_that_process_is_gone() {
     let path = dir.path().join("lock");
     // A lock of a process can only be seen from another one.
     let script = "use Fcntl; open(F, '+>', $ARGV[0]) or die; \
-                  fcntl(F, F_SETLK, pack('ssx4qqix4', F_WRLCK, 0, 0, 0, 0)) or die; \
+                  my $lock = pack('ssx4qqix4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die; \
                   $| = 1; print 'locked'; <STDIN>";
     let mut holder = Command::new("perl");
     holder

@@ -189,7 +189,7 @@ fn a_process_is_described_as_it_is() {
     long.argv = vec![
         "/bin/sh".into(),
         "-c".into(),
-        "read x".into(),
+        "sleep 1000; exit".into(),
         "\u{1b}".repeat(9_000),
     ];
     let long = start(&tree.leaf(), &long, How::IntoCgroup);

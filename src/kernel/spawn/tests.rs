@@ -1,9 +1,7 @@
-use std::collections::HashMap;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
 use nix::sys::signal::{SigSet, Signal};
@@ -339,56 +337,4 @@ fn without_an_output_the_program_writes_to_dev_null() {
     eventually("the report", report);
 }
 
-/// Prints how long 1,000 starts take against a loop that does nothing but mkdir and clone3.
-#[test]
-#[ignore = "a measurement: cargo test --release --lib start_a_thousand -- --ignored --nocapture"]
-fn start_a_thousand() {
-    use super::super::leaf_events::LeafEvents;
-    const COUNT: usize = 1_000;
-    let prepared = |_| Prepared::new(&program(&["/bin/true"])).unwrap();
-    let bare = |tree: &TestTree, done: &mut HashMap<u32, Leaf>| {
-        let prepared = prepared(());
-        let argv = pointers(&prepared.argv);
-        let path = prepared.candidates[0].as_ptr();
-        for _ in 0..COUNT {
-            let leaf = tree.leaf();
-            let dir = leaf.open().unwrap();
-            // SAFETY: the child makes system calls only.
-            match unsafe { clone3(Some(dir.as_fd())) }.unwrap() {
-                // SAFETY: null-terminated arrays of C strings; exit_group(2) does not return.
-                None => unsafe {
-                    libc::execve(path, argv.as_ptr(), argv.as_ptr().add(1));
-                    libc::_exit(127)
-                },
-                Some((pid, _)) => done.insert(pid, leaf),
-            };
-        }
-    };
-    let full = |tree: &TestTree, done: &mut HashMap<u32, Leaf>| {
-        let events = LeafEvents::new().unwrap();
-        for _ in 0..COUNT {
-            let leaf = tree.leaf();
-            events.watch(&leaf).unwrap();
-            let dir = leaf.open().unwrap();
-            let child = spawn(&prepared(()), dir.as_fd(), None, How::IntoCgroup).unwrap();
-            done.insert(child.pid, leaf);
-        }
-    };
-    let mut times = [Duration::MAX; 2];
-    for _ in 0..5 {
-        for (which, run) in [&bare as &dyn Fn(&TestTree, &mut _), &full]
-            .into_iter()
-            .enumerate()
-        {
-            let tree = TestTree::new("thousand");
-            let mut done = HashMap::new();
-            let begin = Instant::now();
-            run(&tree, &mut done);
-            for pid in done.keys() {
-                assert_eq!(bury_when_dead(*pid), Some(ExitStatus::Code(0)));
-            }
-            times[which] = times[which].min(begin.elapsed());
-        }
-    }
-    println!("best of 5: bare {:?}, full {:?}", times[0], times[1]);
-}
+mod thousand;
