@@ -79,25 +79,31 @@ impl Daemon<'_> {
         self.stop(&house);
     }
 
-    /// Waits until `/proc` shows one main process and no more launching ones, and asserts that
-    /// the supervisor then says the same.
-    fn settle(&self, house: &House) -> Process {
-        let mut main = None;
-        let settled = eventually(PATIENCE, || {
-            let processes = house.processes(self.name);
-            let mut candidates = processes.iter().filter(|process| (self.is_main)(process));
-            main = candidates.next().cloned();
-            main.is_some() && candidates.next().is_none() && processes.len() >= self.at_least
-        });
+    /// The process that is the main one by what `/proc` shows, if exactly one is.
+    fn true_main(&self, house: &House) -> Option<Process> {
         let processes = house.processes(self.name);
-        assert!(settled, "{} does not settle: {processes:#?}", self.name);
-        let main = main.expect("there is one once it settled");
+        let mut candidates = processes.iter().filter(|process| (self.is_main)(process));
+        let main = candidates.next()?;
+        let settled = candidates.next().is_none() && processes.len() >= self.at_least;
+        settled.then(|| main.clone())
+    }
+
+    /// Waits until `/proc` shows one main process and no more launching ones, and asserts that
+    /// the supervisor says the same within a second.
+    fn settle(&self, house: &House) -> Process {
+        let settled = eventually(PATIENCE, || self.true_main(house).is_some());
+        assert!(settled, "{} does not settle: {:#?}", self.name, house.processes(self.name));
+        let mut main = None;
         house.wait_for(self.name, "up with the right main process", SECOND, |status| {
+            // A look at a fork in progress may have shown a process that is gone by now.
+            main = self.true_main(house);
             let said = status.summary.main_pid;
-            let right = said == Some(main.pid) || self.main_may_be_unknown && said.is_none();
-            right && status.summary.state == StateWord::Up && tree_is_whole(status)
+            let right = main.as_ref().is_some_and(|main| said == Some(main.pid));
+            (right || self.main_may_be_unknown && said.is_none() && main.is_some())
+                && status.summary.state == StateWord::Up
+                && tree_is_whole(status)
         });
-        main
+        main.expect("seen just now")
     }
 
     fn kill_main(&self, house: &House) {

@@ -280,7 +280,7 @@ impl House {
         unit: &str,
         what: &str,
         within: Duration,
-        condition: impl Fn(&Status) -> bool,
+        mut condition: impl FnMut(&Status) -> bool,
     ) -> Status {
         let mut last = None;
         let came = eventually(within, || condition(last.insert(self.status(unit))));

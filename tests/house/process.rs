@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// One process, told from a later one of the same number by its start time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One process as it was when it was looked at.
+#[derive(Debug, Clone)]
 pub struct Process {
     pub pid: u32,
     pub parent: u32,
@@ -18,6 +18,16 @@ pub struct Process {
     /// In clock ticks since boot.
     started: u64,
 }
+
+/// The same process, whatever its name and parent are by now: a number is told from its later use
+/// by the start time.
+impl PartialEq for Process {
+    fn eq(&self, other: &Self) -> bool {
+        (self.pid, self.started) == (other.pid, other.started)
+    }
+}
+
+impl Eq for Process {}
 
 impl Process {
     /// Looks at a process; `None` when there is none of that number, or only its zombie.
@@ -42,7 +52,7 @@ impl Process {
 
     /// Whether this very process still lives.
     pub fn lives(&self) -> bool {
-        Self::look(self.pid).is_some_and(|now| now.started == self.started)
+        Self::look(self.pid).as_ref() == Some(self)
     }
 
     /// Sends it a signal, after a look that the number is still its own.
