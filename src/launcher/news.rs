@@ -94,6 +94,11 @@ impl Launcher {
         } else {
             drained.woken.iter().filter_map(|watch| self.leaves.of_watch(*watch).cloned()).collect()
         };
+        // A leaf can be seen empty before the SIGCHLD of its last process is (measured: 3 of 12 on
+        // 6.18): the deaths that emptied it go first, or the verdict would be an older exit's.
+        if !woken.is_empty() {
+            self.bury_all(now);
+        }
         for (name, start) in woken {
             if !self.is_populated(&name, start) {
                 self.supervisor.handle(name.as_str(), start, Event::Emptied, now);
