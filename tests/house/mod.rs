@@ -304,7 +304,14 @@ impl House {
             last = self.slc(&["journal", "-n", "1000", unit]).out;
             last.contains(text)
         });
-        assert!(came, "{unit}: no {text:?} in the journal, which holds:\n{last}");
+        let elsewhere: Vec<PathBuf> = fs::read_dir(self.path("log"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| fs::read_to_string(path).is_ok_and(|log| log.contains(text)))
+            .collect();
+        assert!(came, "{unit}: no {text:?} in its journal (but in {elsewhere:?}):\n{last}");
         last
     }
 
