@@ -58,6 +58,8 @@ impl Launcher {
             names.len(),
             living.len()
         );
+        self.lane.tick(now);
+        self.lane.await_syslog();
         self.supervisor.start_enabled(&names, now);
     }
 

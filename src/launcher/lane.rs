@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -21,12 +23,15 @@ use crate::supervision::{Moment, Pid};
 const PAUSE: Millis = 1_000;
 /// How long an orderly end waits for the last lines to be written, in milliseconds.
 const LAST_LINES: u16 = 5_000;
+/// How long the first services wait for the log lane to listen for syslog.
+const SYSLOG_WAIT: Duration = Duration::from_secs(1);
 
 /// The log lane, as the supervisor sees it.
 #[derive(Debug)]
 pub struct Lane {
     arguments: Vec<String>,
     run_dir: PathBuf,
+    syslog: Option<PathBuf>,
     child: Option<Pid>,
     /// One that an earlier supervisor started.
     other: Option<OwnedFd>,
@@ -54,7 +59,7 @@ impl Lane {
         if let Some(socket) = &lane.syslog {
             arguments.push(format!("--syslog={}", socket.display()));
         }
-        let this = Self { arguments, run_dir, child: None, other: None, next_try: Some(0) };
+        let this = Self { arguments, run_dir, syslog: lane.syslog.clone(), child: None, other: None, next_try: Some(0) };
         let own = this.fifo("treeward");
         files::make_fifo(&own, 0o600)?;
         console::also_to(&own)?;
@@ -94,6 +99,16 @@ impl Lane {
                 Some(now + PAUSE)
             }
         };
+    }
+
+    /// Waits until somebody listens for syslog, where that is the log lane's work: syslog(3) loses
+    /// what nobody listens for, and daemons say the most when they are started.
+    pub fn await_syslog(&self) {
+        let (Some(socket), Ok(probe)) = (&self.syslog, UnixDatagram::unbound()) else { return };
+        let until = Instant::now() + SYSLOG_WAIT;
+        while probe.connect(socket).is_err() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// A child was buried. Gives whether it was the log lane; then plans the next one, or watches
