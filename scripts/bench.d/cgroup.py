@@ -48,6 +48,6 @@ def kill_and_remove(cgroup: Path) -> None:
         return
     (cgroup / "cgroup.kill").write_text("1")
     if wait_empty(cgroup, 30) is None:
-        raise OSError(f"{cgroup}: processes survived cgroup.kill for 30 s; look at its cgroup.procs")
+        raise OSError(f"{cgroup}: not empty 30 s after cgroup.kill; see its cgroup.procs")
     for directory, _, _ in os.walk(cgroup, topdown=False):
         os.rmdir(directory)

@@ -1,8 +1,10 @@
 """Reads back what a service logged (c/spew.c) and finds what is missing or out of order."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 LINE = 100  # Bytes of one line, the newline included; c/spew.c writes it.
 MARK = b"line "
@@ -14,20 +16,25 @@ class LostLines(Exception):
 
 
 class Reader:
-    """The lines of one service. `files` gives its log files, oldest first."""
+    """The lines of one service. `files` gives its log files, oldest first.
+
+    Every file is opened as soon as it is there and stays open, so nothing is missed that the
+    program rotates away later.
+    """
 
     def __init__(self, files: Callable[[], list[Path]], lines: int) -> None:
         self._files = files
         self._lines = lines
+        self._open: dict[int, BinaryIO] = {}  # By inode, oldest first.
 
     def wait_complete(self, seconds: float) -> int:
         """Waits until the files are as long as all lines with their stamps; gives that time."""
         deadline = time.monotonic() + seconds
         length, last, grown = 0, -1, time.monotonic()
         while True:
-            if length == 0:
-                length = self._line_length()
-            size = self._size()
+            self._open_new()
+            length = length or self._line_length()
+            size = sum(os.fstat(file.fileno()).st_size for file in self._open.values())
             at = time.monotonic_ns()
             if length and size >= self._lines * length:
                 return at
@@ -47,25 +54,32 @@ class Reader:
             seen[number] = 1
         return seen.count(0), misplaced
 
-    def _numbers(self) -> Iterator[int]:
-        for path in self._files():
-            with open(path, "rb") as file:
-                for line in file:
-                    at = line.find(MARK)
-                    if len(line) - at == LINE:
-                        yield int(line[at + len(MARK) : at + len(MARK) + DIGITS])
+    def close(self) -> None:
+        for file in self._open.values():
+            file.close()
 
-    def _size(self) -> int:
-        try:
-            return sum(path.stat().st_size for path in self._files())
-        except FileNotFoundError:
-            return 0  # Rotated between the listing and the look; the next look will do.
+    def _open_new(self) -> None:
+        for path in self._files():
+            try:
+                if path.stat().st_ino not in self._open:
+                    file = open(path, "rb")
+                    self._open[os.fstat(file.fileno()).st_ino] = file
+            except FileNotFoundError:
+                pass  # Renamed between the listing and the look; the next look finds it.
+
+    def _numbers(self) -> Iterator[int]:
+        for file in self._open.values():
+            file.seek(0)
+            for line in file:
+                at = line.find(MARK)
+                if len(line) - at == LINE:
+                    yield int(line[at + len(MARK) : at + len(MARK) + DIGITS])
 
     def _line_length(self) -> int:
         """Bytes of a stamped line, 0 while there is none."""
-        for path in self._files():
-            with open(path, "rb") as file:
-                line = file.readline()
-                if line.endswith(b"\n"):
-                    return len(line)
+        for file in self._open.values():
+            file.seek(0)
+            line = file.readline()
+            if line.endswith(b"\n"):
+                return len(line)
         return 0

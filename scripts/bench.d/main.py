@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import peers
@@ -25,10 +26,20 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="rounds, alternating (default 5, quick 2)")
     parser.add_argument("--quick", action="store_true", help="100 services, for development")
-    parser.add_argument("--only", type=_some_of(measures), default=set(measures), metavar="A,B",
-                        help=f"only these measures: {','.join(measures)}")
-    parser.add_argument("--programs", type=_some_of(programs), default=set(programs), metavar="A,B",
-                        help=f"only these programs: {','.join(programs)}")
+    parser.add_argument(
+        "--only",
+        type=_some_of(measures),
+        default=set(measures),
+        metavar="A,B",
+        help=f"only these measures: {','.join(measures)}",
+    )
+    parser.add_argument(
+        "--programs",
+        type=_some_of(programs),
+        default=set(programs),
+        metavar="A,B",
+        help=f"only these programs: {','.join(programs)}",
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the tables there, too")
     # These two come from scripts/bench.
     parser.add_argument("--c-programs", type=Path, required=True, help=argparse.SUPPRESS)
@@ -36,7 +47,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _some_of(known: list[str]):
+def _some_of(known: list[str]) -> Callable[[str], set[str]]:
     """A parser of comma-separated words out of `known`."""
 
     def parse(text: str) -> set[str]:
@@ -56,8 +67,8 @@ def main() -> None:
     programs = [program for program in peers.ALL if program.name in options.programs]
     results = Results()
     # Every polite end runs the clean-up, as Ctrl-C does.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, lambda received, _: sys.exit(128 + received))
     ground = Ground(options.c_programs.resolve(), options.treeward.resolve())
     try:
         for number in range(1, rounds + 1):
@@ -66,8 +77,8 @@ def main() -> None:
             turn = (number - 1) % len(programs)
             one_round(programs[turn:] + programs[:turn], options.only, ground, size, results)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # The clean-up is finished in any case.
+        for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(end, signal.SIG_IGN)  # The clean-up is finished in any case.
         ground.remove()
     tables = report.markdown(programs, size, results, rounds)
     print(f"\n{tables}", end="")

@@ -31,8 +31,11 @@ class Size:
     tree: int = 2000  # Children of the tree that ignores TERM.
 
 
+Measure = Callable[[Peer, Size, Results], None]
+
+
 def run(
-    measure: Callable[[Peer, Size, Results], None],
+    measure: Measure,
     program: type[Peer],
     services: int,
     ground: Ground,
@@ -57,7 +60,7 @@ def idle_services(peer: Peer, count: int) -> list[Service]:
     ]
 
 
-def session(parts: set[str]) -> Callable[[Peer, Size, Results], None]:
+def session(parts: set[str]) -> Measure:
     """Start, look at, disturb and stop many idle services; `parts` says which of it is wanted."""
 
     def session(peer: Peer, size: Size, results: Results) -> None:
@@ -73,7 +76,8 @@ def session(parts: set[str]) -> Callable[[Peer, Size, Results], None]:
         if not isinstance(peer, Floor):
             middle = services[len(services) // 2].name
             if "status" in parts:
-                results.add("status", peer.name, *command_times(peer, peer.status_one(middle), size))
+                times = command_times(peer, peer.status_one(middle), size)
+                results.add("status", peer.name, *times)
             if "list" in parts:
                 results.add("list", peer.name, *command_times(peer, peer.list_all(), size))
             if "restart" in parts:
@@ -125,7 +129,7 @@ def stop(peer: Peer) -> float:
     return (empty - before) / 1e9
 
 
-def answer(key: str) -> Callable[[Peer, Size, Results], None]:
+def answer(key: str) -> Measure:
     """From the supervisor's exec to its first answer, in ms."""
 
     def answer(peer: Peer, _: Size, results: Results) -> None:
@@ -136,28 +140,33 @@ def answer(key: str) -> Callable[[Peer, Size, Results], None]:
     return answer
 
 
-def log(peer: Peer, size: Size, results: Results) -> None:
+def log(kind: str) -> Measure:
     """From a service's first line until all its lines are in files, in MB/s, and lost lines."""
-    slots = peer.stage.slots
-    command = [peer.tool("spew"), str(slots.path), "0", str(size.log_lines)]
-    service = Service("spew", command, on_order=True, logged=True)
-    peer.write_config([service])
-    peer.start()
-    time.sleep(2)  # The loggers are there, too.
-    peer.run(peer.start_one(service.name))
-    if slots.wait_all(10) is None:
-        raise PeerFailed("the service that logs did not start")
-    reader = Reader(lambda: peer.log_files(service.name), size.log_lines)
-    try:
-        written = reader.wait_complete(60)
-        seconds = (written - slots.time(0)) / 1e9
-        results.add("log", peer.name, size.log_lines * LINE / 1e6 / seconds)
-    except LostLines as error:
-        results.fail(peer.name, f"log: {error}")
-    missing, misplaced = reader.check()
-    results.add("log lost", peer.name, missing)
-    if misplaced:
-        results.fail(peer.name, f"log: {misplaced} lines are doubled or out of order")
+
+    def log(peer: Peer, size: Size, results: Results) -> None:
+        slots = peer.stage.slots
+        command = [peer.tool("spew"), str(slots.path), "0", str(size.log_lines)]
+        service = Service("spew", command, on_order=True, log=kind)
+        peer.write_config([service])
+        peer.start()
+        time.sleep(2)  # The loggers are there, too.
+        peer.run(peer.start_one(service.name))
+        if slots.wait_all(10) is None:
+            raise PeerFailed("the service that logs did not start")
+        reader = Reader(lambda: peer.log_files(service.name), size.log_lines)
+        try:
+            written = reader.wait_complete(60)
+            seconds = (written - slots.time(0)) / 1e9
+            results.add(f"log {kind}", peer.name, size.log_lines * LINE / 1e6 / seconds)
+        except LostLines as error:
+            results.fail(peer.name, f"log: {error}")
+        missing, misplaced = reader.check()
+        results.add("log lost", peer.name, missing)
+        if misplaced:
+            results.fail(peer.name, f"log: {misplaced} lines are doubled or out of order")
+        reader.close()
+
+    return log
 
 
 def daemons(peer: Peer, size: Size, results: Results) -> None:
@@ -247,22 +256,24 @@ def one_round(
 ) -> None:
     """Every wanted measure once, and for each measure one program after the other."""
     supervisors = [program for program in programs if program is not Floor]
-    plan: list[tuple[Callable[[Peer, Size, Results], None], list[type[Peer]], int]] = []
+    plan: list[tuple[Measure, list[type[Peer]], int]] = []
     if wanted & SESSION:
         plan.append((session(wanted), programs, size.services))
     if "answer" in wanted:
         plan.append((answer("answer one"), supervisors, 1))
         plan.append((answer("answer all"), supervisors, size.services))
     if "log" in wanted:
-        plan.append((log, supervisors, 1))
+        for kind in ("stamped", "plain"):
+            those = [program for program in supervisors if kind in program.logs]
+            plan.append((log(kind), those, 1))
     if "daemons" in wanted:
         plan.append((daemons, supervisors, size.daemons))
     if "tree" in wanted:
         plan.append((tree, supervisors, 1))
     if "scale" in wanted:
-        linear = [program for program in programs if program in (Floor, Treeward)]
-        plan.append((scale, linear, size.services))
-        plan.append((scale, linear, size.scale))
+        those = [program for program in programs if program in (Floor, Treeward)]
+        plan.append((scale, those, size.services))
+        plan.append((scale, those, size.scale))
     for measure, those, services in plan:
         for program in those:
             print(f"  {measure.__name__}, {services} service(s): {program.name}", flush=True)

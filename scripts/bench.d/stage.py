@@ -61,15 +61,18 @@ class Stage:
         self.programs = ground.programs
         self.treeward = ground.treeward
         self.directory = ground.directory / name
+        self.logs = ground.logs / name
         self.cgroup = ground.cgroup / name
         self.directory.mkdir()
+        self.logs.mkdir()
         self.cgroup.mkdir()
         self.slots = Slots(ground.shared / name, services)
 
     def remove(self) -> None:
         cgroup.kill_and_remove(self.cgroup)
-        self.slots.path.unlink()
         shutil.rmtree(self.directory)
+        shutil.rmtree(self.logs)
+        self.slots.path.unlink()
 
 
 class Ground:
@@ -79,9 +82,16 @@ class Ground:
         self.programs = programs
         self.treeward = treeward
         self._runs = 0
-        self.directory = Path(tempfile.mkdtemp(prefix="treeward-bench-"))
-        # Slots live in memory, so that noting a start never waits for a disk.
-        self.shared = Path(tempfile.mkdtemp(prefix="treeward-bench-", dir="/dev/shm"))
+        # Slots live in memory, so that noting a start never waits for a disk. So do configuration
+        # and state, as s6 recommends and all packages do (/run), and the logs are on a disk.
+        self._memory = Path(tempfile.mkdtemp(prefix="treeward-bench-", dir="/dev/shm"))
+        self._disk = Path(tempfile.mkdtemp(prefix="treeward-bench-"))
+        may_execute = not os.statvfs(self._memory).f_flag & os.ST_NOEXEC
+        self.directory = (self._memory if may_execute else self._disk) / "state"
+        self.shared = self._memory / "slots"
+        self.logs = self._disk / "logs"
+        for directory in (self.directory, self.shared, self.logs):
+            directory.mkdir()
         self.cgroup = cgroup.mount_point() / f"treeward-bench-{os.getpid()}"
         self.cgroup.mkdir()
 
@@ -92,5 +102,5 @@ class Ground:
 
     def remove(self) -> None:
         cgroup.kill_and_remove(self.cgroup)
-        shutil.rmtree(self.shared)
-        shutil.rmtree(self.directory)
+        shutil.rmtree(self._memory)
+        shutil.rmtree(self._disk)

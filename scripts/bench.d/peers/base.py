@@ -23,7 +23,7 @@ class Service:
     command: list[str]
     pid_file: Path | None = None  # It forks into the background and writes this file.
     on_order: bool = False  # It starts by `start_one` only, and is not restarted.
-    logged: bool = False  # Its lines must be kept, with a time stamp where there is a choice.
+    log: str = ""  # Its lines must be kept: "stamped" with the time of each, or "plain".
 
     @property
     def forks(self) -> bool:
@@ -38,6 +38,7 @@ class Peer:
 
     name = ""
     package = ""  # Debian's, if it comes from there.
+    logs = {"stamped", "plain"}  # How it can keep lines.
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage

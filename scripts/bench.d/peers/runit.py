@@ -24,11 +24,12 @@ class Runit(Peer):
             write_script(directory / "run", f"exec {shlex.join(service.command)}")
             if service.on_order:
                 (directory / "down").touch()
-            if service.logged:
+            if service.log:
                 log = self._log(service.name)
                 log.mkdir()
                 (log / "config").write_text("s0\n")  # svlogd(8): never rotate.
-                write_script(directory / "log" / "run", f"exec svlogd -tt {log}")
+                stamp = "-tt " if service.log == "stamped" else ""
+                write_script(directory / "log" / "run", f"exec svlogd {stamp}{log}")
         # runsvdir sleeps for a second when the directory was changed in the current one.
         os.utime(self._directory(), (0, 0))
 
@@ -60,4 +61,4 @@ class Runit(Peer):
         return self.directory / "services" / service
 
     def _log(self, service: str) -> Path:
-        return self.directory / f"{service}.log"
+        return self.stage.logs / f"{service}.log"

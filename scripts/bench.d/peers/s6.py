@@ -1,7 +1,7 @@
 """s6: s6-svscan over a scan directory, s6-svc, s6-svstat, s6-log.
 
-A service that stays in the foreground tells its readiness, because s6 restarts at once only what was
-ready; anything else waits for a second. A daemon that forks is given to it under s6-fghack, the
+A service that stays in the foreground tells its readiness, because s6 restarts at once only what
+was ready; anything else waits for a second. A daemon that forks is given to it under s6-fghack, the
 wrapper s6 has for daemons that cannot stay in the foreground.
 """
 
@@ -28,9 +28,10 @@ class S6(Peer):
             (directory / "timeout-kill").write_text(f"{GRACE * 1000}\n")
             if service.on_order:
                 (directory / "down").touch()
-            if service.logged:
-                # n20 s268435455: no rotation before 268 MB. t: a TAI64N stamp on every line.
-                log = f"exec s6-log t n20 s268435455 {self._log(service.name)}"
+            if service.log:
+                # T: a stamp in ISO 8601 on every line. s268435455: no rotation before 268 MB.
+                stamp = "T " if service.log == "stamped" else ""
+                log = f"exec s6-log {stamp}n20 s268435455 {self._log(service.name)}"
                 write_script(directory / "log" / "run", log)
 
     def command(self) -> list[str]:
@@ -63,4 +64,4 @@ class S6(Peer):
         return self.directory / "scan" / service
 
     def _log(self, service: str) -> Path:
-        return self.directory / f"{service}.log"
+        return self.stage.logs / f"{service}.log"

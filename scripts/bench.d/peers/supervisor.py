@@ -9,6 +9,7 @@ import socket
 import time
 import xmlrpc.client
 from pathlib import Path
+from typing import Any
 
 from .base import GRACE, Peer, PeerFailed, Service
 
@@ -16,6 +17,7 @@ from .base import GRACE, Peer, PeerFailed, Service
 class Supervisor(Peer):
     name = "supervisor"
     package = "supervisor"
+    logs = {"plain"}
 
     def write_config(self, services: list[Service]) -> None:
         sections = [
@@ -26,7 +28,7 @@ class Supervisor(Peer):
             # Three descriptors for every program; the default of 1,024 ends at some 300 programs.
             f"[supervisord]\nnodaemon=true\nminfds={1024 + 4 * len(services)}\nuser=root\n"
             f"logfile={self.directory}/supervisord.log\npidfile={self.directory}/supervisord.pid\n"
-            f"childlogdir={self.directory}",
+            f"childlogdir={self.stage.logs}",
         ]
         sections += [self._program(service) for service in services]
         self._config().write_text("\n\n".join(sections) + "\n")
@@ -46,7 +48,7 @@ class Supervisor(Peer):
             "stopasgroup=true",
             "killasgroup=true",
         ]
-        if service.logged:
+        if service.log:
             lines += [f"stdout_logfile={self._log(service.name)}", "stdout_logfile_maxbytes=0"]
         return "\n".join(lines)
 
@@ -94,12 +96,12 @@ class Supervisor(Peer):
         return self.directory / "supervisor.sock"
 
     def _log(self, service: str) -> Path:
-        return self.directory / f"{service}.log"
+        return self.stage.logs / f"{service}.log"
 
     def _supervisorctl(self, *words: str) -> list[str]:
         return ["/usr/bin/supervisorctl", "-c", str(self._config()), *words]
 
-    def _server(self) -> "xmlrpc.client.ServerProxy.supervisor":
+    def _server(self) -> Any:
         transport = _UnixTransport(str(self._socket()))
         return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
 

@@ -3,12 +3,14 @@
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 from .base import GRACE, Peer, Service
 
 
 class Treeward(Peer):
     name = "Treeward"
+    logs = {"stamped"}
 
     def write_config(self, services: list[Service]) -> None:
         units = self._path("units")
@@ -29,7 +31,7 @@ class Treeward(Peer):
         places = {
             "--units": self._path("units"),
             "--run-dir": self._path("run"),
-            "--log-dir": self._path("log"),
+            "--log-dir": self.stage.logs,
             "--cgroup-root": self.stage.cgroup,
         }
         options = [word for option, path in places.items() for word in (option, str(path))]
@@ -55,8 +57,8 @@ class Treeward(Peer):
         return self._slc("stop", service)
 
     def log_files(self, service: str) -> list[Path]:
-        """`NAME.log`, and before it the rotated `NAME.log.N`, of which the highest is the oldest."""
-        current = self._path("log") / f"{service}.log"
+        """The rotated `NAME.log.N`, of which the highest is the oldest, and `NAME.log`."""
+        current = self.stage.logs / f"{service}.log"
         older = current.parent.glob(f"{service}.log.*")
         rotated = [path for path in older if path.suffix[1:].isdigit()]
         rotated.sort(key=lambda path: -int(path.suffix[1:]))
@@ -71,7 +73,7 @@ class Treeward(Peer):
     def _slc(self, *words: str) -> list[str]:
         return [str(self.stage.treeward / "slc"), "--socket", self._socket(), *words]
 
-    def _call(self, method: str) -> dict:
+    def _call(self, method: str) -> dict[str, Any]:
         """One Varlink call."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(30)
@@ -80,4 +82,5 @@ class Treeward(Peer):
             answer = b""
             while not answer.endswith(b"\0"):
                 answer += connection.recv(1 << 16)
-        return json.loads(answer[:-1])["parameters"]
+        parameters: dict[str, Any] = json.loads(answer[:-1])["parameters"]
+        return parameters
