@@ -1,6 +1,7 @@
 """The benchmark's entry, started by scripts/bench, which builds what is measured."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from stage import Ground
 QUICK = Size(
     services=100, scale=1000, idle_seconds=3, kills=5, commands=10, log_lines=200_000, tree=500
 )
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def arguments() -> argparse.Namespace:
@@ -66,8 +69,9 @@ def main() -> None:
     rounds = options.rounds or (2 if options.quick else 5)
     programs = [program for program in peers.ALL if program.name in options.programs]
     results = Results()
-    # Every polite end runs the clean-up, as Ctrl-C does.
-    for end in (signal.SIGTERM, signal.SIGHUP):
+    load = os.getloadavg()[0]
+    # Every polite end runs the clean-up, also where a shell started us with SIGINT ignored.
+    for end in ENDS:
         signal.signal(end, lambda received, _: sys.exit(128 + received))
     ground = Ground(options.c_programs.resolve(), options.treeward.resolve())
     try:
@@ -77,10 +81,10 @@ def main() -> None:
             turn = (number - 1) % len(programs)
             one_round(programs[turn:] + programs[:turn], options.only, ground, size, results)
     finally:
-        for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for end in ENDS:
             signal.signal(end, signal.SIG_IGN)  # The clean-up is finished in any case.
         ground.remove()
-    tables = report.markdown(programs, size, results, rounds)
+    tables = report.markdown(programs, size, results, rounds, load)
     print(f"\n{tables}", end="")
     if options.write:
         options.write.write_text(tables)

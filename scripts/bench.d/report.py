@@ -106,14 +106,16 @@ def tree_rows(size: Size) -> list[Row]:
     ]
 
 
-def markdown(programs: list[type[Peer]], size: Size, results: Results, rounds: int) -> str:
-    """All tables, the machine they come from and what failed."""
+def markdown(
+    programs: list[type[Peer]], size: Size, results: Results, rounds: int, load: float
+) -> str:
+    """All tables, the machine they come from and what failed. `load` is its load average before."""
     peers = [program.name for program in programs if program.name != "floor"]
     trees = table(tree_rows(size), peers, results)
     if trees:
         trees = f"{DAEMONS.format(size.daemons)}\n\n{trees}"
     parts = [
-        machine(programs, rounds),
+        machine(programs, rounds, load),
         "Medians; least to greatest in brackets. *floor*: a C loop that makes a leaf and spawns.",
         table(rows(size), [program.name for program in programs], results),
         trees,
@@ -180,14 +182,15 @@ def grid(head: list[str], body: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def machine(programs: list[type[Peer]], rounds: int) -> str:
+def machine(programs: list[type[Peer]], rounds: int, load: float) -> str:
     """Date, kernel, CPU and versions, in one paragraph."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     packages = [program.package for program in programs if program.package]
     versions = [f"{package} {_package_version(package)}" for package in packages]
     return (
         f"{time.strftime('%Y-%m-%d')}, Linux {platform.release()}, {os.cpu_count()} × {_cpu()},"
-        f" {memory:.0f} GB. {', '.join(versions)}. {rounds} alternating round(s)."
+        f" {memory:.0f} GB, load {load:.1f} before. {', '.join(versions)}."
+        f" {rounds} alternating round(s)."
     )
 
 

@@ -107,7 +107,7 @@ class Peer:
     def first_answer(self, service: str) -> float:
         """Starts the supervisor; gives the seconds from its exec until it answers for a service."""
         self.start()
-        probe = self.run([self.tool("timeit"), "--until-ok", "60", *self.status_one(service)])
+        probe = self.run([self.tool("timeit"), "--until-answer", "60", *self.status_one(service)])
         return (int(probe) - self.stage.slots.supervisor_time()) / 1e9
 
     def supervisors(self) -> set[int]:
