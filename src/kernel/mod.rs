@@ -1,1 +1,105 @@
-//! Work in progress.
+//! The doors to the kernel, one file for each facility.
+//!
+//! They speak of leaves, process ids and paths, and have never heard of a service or a unit.
+//!
+//! | door | behind it |
+//! |---|---|
+//! | [`cgroup`], [`leaf`], [`tree_kill`] | the cgroup tree: finding it, one leaf of it, ending a leaf |
+//! | [`membership`] | which cgroup a process is in, and where that is on disk |
+//! | [`accounting`] | what a cgroup uses, and what it may use |
+//! | [`program`], [`spawn`], [`report`] | what is started, the start itself, what became of it |
+//! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
+//! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
+//! | [`notify_socket`], [`files`] | datagrams from processes; FIFOs, locks, small files |
+//!
+//! `unsafe` is in two files only: `sys` (thin wrappers of single system calls) and `spawn`.
+
+pub mod accounting;
+pub mod cgroup;
+pub mod clock;
+pub mod files;
+pub mod leaf;
+pub mod leaf_events;
+pub mod membership;
+pub mod notify_socket;
+pub mod pidfd;
+pub mod poll;
+pub mod process;
+pub mod program;
+pub mod reap;
+pub mod report;
+pub mod signals;
+pub mod spawn;
+mod sys;
+pub mod tree_kill;
+
+#[cfg(test)]
+mod testing;
+
+use std::io;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+/// A system call that failed, and on what.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {what} {subject}: {} ({errno:?})", errno.desc())]
+pub struct Error {
+    what: &'static str,
+    subject: String,
+    errno: Errno,
+}
+
+impl Error {
+    /// Takes what was tried ("mkdir"), on what (a path, a process id) and the kernel's answer.
+    pub fn new(what: &'static str, subject: impl Into<String>, errno: Errno) -> Self {
+        Self {
+            what,
+            subject: subject.into(),
+            errno,
+        }
+    }
+
+    /// The kernel's answer.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        self.errno
+    }
+
+    /// Takes a failed operation on a path.
+    fn at(what: &'static str, path: &Path, errno: Errno) -> Self {
+        Self::new(what, path.display().to_string(), errno)
+    }
+
+    /// Takes the standard library's account of a failed operation on a path.
+    fn io(what: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::at(what, path, errno_of(error))
+    }
+}
+
+/// The errno inside an I/O error. Errors the standard library makes up itself (text that is not
+/// UTF-8) count as EINVAL.
+fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
+}
+
+/// Whether the answer means that the cgroup or the process behind a path has vanished: ENOENT
+/// before the file is opened, ENODEV or ESRCH when it went while it was open.
+fn is_gone(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOENT | Errno::ENODEV | Errno::ESRCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_where_and_why() {
+        let error = Error::at("mkdir", Path::new("/sys/x"), Errno::EACCES);
+        assert_eq!(
+            error.to_string(),
+            "cannot mkdir /sys/x: Permission denied (EACCES)"
+        );
+        assert_eq!(error.errno(), Errno::EACCES);
+    }
+}

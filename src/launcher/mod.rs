@@ -1,1 +1,341 @@
-//! Work in progress.
+//! The composition root of `service-launcher`, and the only place that knows both the rules
+//! (`supervision`) and the doors (`kernel`).
+//!
+//! One loop, one thread that decides. A turn has a fixed order: wait until something is ready or
+//! due; signals; deaths (each looked at while it is a zombie, then buried); reports of starts;
+//! leaves that woke; notifications; the control socket; what is due; then everything that the
+//! rules ask for, with the results fed back until there is nothing left.
+//!
+//! ```text
+//!   kernel ──► Event ──► Supervisor ──► Action ──► kernel
+//!                            │
+//!                            └──► status ──► protocol ──► slc
+//! ```
+
+mod adopt;
+mod births;
+mod calls;
+mod chores;
+mod console;
+mod describe;
+mod lane;
+mod leaves;
+mod news;
+pub mod options;
+mod perform;
+mod records;
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::kernel::cgroup::{self, Tree};
+use crate::kernel::files::{self, LockError};
+use crate::kernel::leaf_events::LeafEvents;
+use crate::kernel::notify_socket::NotifySocket;
+use crate::kernel::poll::{Interest, Poll, Readiness};
+use crate::kernel::signals::Signals;
+use crate::kernel::spawn::{self, How};
+use crate::kernel::{self, clock, reap};
+use crate::protocol::listener::{BindError, Listener};
+use crate::protocol::server::Server;
+use crate::supervision::status::Problem;
+use crate::supervision::supervisor::Supervisor;
+use crate::supervision::name::UnitName;
+use crate::supervision::{Action, Moment, Pid};
+use crate::unit_file;
+
+use births::Births;
+use calls::Calls;
+use chores::Chores;
+use lane::Lane;
+use leaves::{Leaves, Start};
+use options::Options;
+use records::Records;
+
+/// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
+/// deaths and clients in between.
+const STARTS_A_TURN: usize = 32;
+
+/// The tokens of the descriptors that the loop waits for. Births and adopted processes have a
+/// token each, with their process id in the low half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Signals,
+    Leaves,
+    Notifications,
+    Control,
+    Chores,
+    Lane,
+    Birth(u32),
+    Adopted(u32),
+}
+
+impl Token {
+    const fn number(self) -> u64 {
+        match self {
+            Self::Signals => 1,
+            Self::Leaves => 2,
+            Self::Notifications => 3,
+            Self::Control => 4,
+            Self::Chores => 5,
+            Self::Lane => 6,
+            Self::Birth(pid) => 1 << 32 | pid as u64,
+            Self::Adopted(pid) => 2 << 32 | pid as u64,
+        }
+    }
+
+    const fn of(number: u64) -> Option<Self> {
+        let pid = number as u32;
+        match (number >> 32, number) {
+            (0, 1) => Some(Self::Signals),
+            (0, 2) => Some(Self::Leaves),
+            (0, 3) => Some(Self::Notifications),
+            (0, 4) => Some(Self::Control),
+            (0, 5) => Some(Self::Chores),
+            (0, 6) => Some(Self::Lane),
+            (1, _) => Some(Self::Birth(pid)),
+            (2, _) => Some(Self::Adopted(pid)),
+            _ => None,
+        }
+    }
+}
+
+/// Why the supervisor cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no cgroup to work in.
+    #[error(
+        "{0}: Treeward needs a cgroup v2 subtree of its own: run it as root, or as an ordinary \
+         user in a delegated one, for example by 'systemd-run --user --scope -p Delegate=yes \
+         service-launcher ...', or name one that you may write by --cgroup-root"
+    )]
+    NoCgroup(kernel::Error),
+    /// Another supervisor works in the same run directory.
+    #[error("{dir}: already running, pid {pid}; use another --run-dir for a second supervisor")]
+    Running {
+        /// The run directory.
+        dir: PathBuf,
+        /// The other one.
+        pid: u32,
+    },
+    /// The unit directory cannot be read.
+    #[error("cannot read the unit directory {dir}: {why}; make it, or name another by --units")]
+    NoUnits {
+        /// The directory.
+        dir: PathBuf,
+        /// What the kernel said.
+        why: std::io::Error,
+    },
+    /// There is no such group.
+    #[error("--group {0}: there is no such group")]
+    NoGroup(String),
+    /// The control socket cannot be made.
+    #[error(transparent)]
+    Socket(#[from] BindError),
+    /// The kernel refused something that is needed.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+    /// The kernel refused something that is needed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// The supervisor of a machine, a container or a user.
+struct Launcher {
+    options: Options,
+    tree: Tree,
+    how: How,
+    controllers: Vec<String>,
+    poll: Poll,
+    signals: Signals,
+    leaf_events: LeafEvents,
+    notifications: NotifySocket,
+    server: Server,
+    chores: Chores,
+    lane: Lane,
+    supervisor: Supervisor,
+    problems: Vec<Problem>,
+    births: Births,
+    leaves: Leaves,
+    records: Records,
+    calls: Calls,
+    /// Processes of an earlier supervisor's starts that are no children of ours.
+    adopted: HashMap<Pid, (Start, OwnedFd)>,
+    /// Limits that this system cannot hold, in words.
+    missing_limits: HashMap<UnitName, Vec<String>>,
+    /// What the rules asked for and was not done yet.
+    actions: VecDeque<Action>,
+    going_down: bool,
+    _lock: OwnedFd,
+}
+
+/// Runs the supervisor, or the log lane when the options say so, until its orderly end.
+#[must_use]
+pub fn run(options: Options) -> ExitCode {
+    console::init();
+    if options.journal {
+        return match crate::journal::run(&options.lane) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        };
+    }
+    match Launcher::new(options) {
+        Ok(mut launcher) => launcher.run(),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    log::error!("{error}");
+    ExitCode::FAILURE
+}
+
+impl Launcher {
+    fn new(options: Options) -> Result<Self, Error> {
+        let run_dir = options.lane.run_dir.clone();
+        files::raise_nofile_limit();
+        let root = match &options.cgroup_root {
+            Some(root) => root.clone(),
+            None => cgroup::find_root().map_err(Error::NoCgroup)?,
+        };
+        let tree = Tree::open(&root).map_err(Error::NoCgroup)?;
+        files::secure_dir(&run_dir)?;
+        let lock = lock(&run_dir)?;
+        reap::set_subreaper()?;
+        let signals =
+            Signals::new(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
+        tree.enter_supervisor()?;
+        let controllers = tree.enable_controllers();
+        let how = spawn::probe(&tree);
+        let group = options.group.as_deref().map(group_id).transpose()?;
+        let listener = Listener::bind(&run_dir.join("control.sock"), group)?;
+        let lane = Lane::new(&options, &tree)?;
+        let read = unit_file::read_directory(&options.units)
+            .map_err(|why| Error::NoUnits { dir: options.units.clone(), why })?;
+        let mut launcher = Self {
+            tree,
+            how,
+            controllers,
+            poll: Poll::new()?,
+            signals,
+            leaf_events: LeafEvents::new()?,
+            notifications: NotifySocket::bind(&run_dir.join("notify"))?,
+            server: Server::new(listener)?,
+            chores: Chores::new()?,
+            lane,
+            supervisor: Supervisor::default(),
+            problems: Vec::new(),
+            births: Births::default(),
+            leaves: Leaves::default(),
+            records: Records::open(&run_dir)?,
+            calls: Calls::default(),
+            adopted: HashMap::new(),
+            missing_limits: HashMap::new(),
+            actions: VecDeque::new(),
+            going_down: false,
+            options,
+            _lock: lock,
+        };
+        launcher.watch_descriptors()?;
+        launcher.begin(read);
+        Ok(launcher)
+    }
+
+    fn watch_descriptors(&self) -> Result<(), kernel::Error> {
+        let read = Interest::Read;
+        self.poll.add(&self.signals, Token::Signals.number(), read)?;
+        self.poll.add(&self.leaf_events, Token::Leaves.number(), read)?;
+        self.poll.add(&self.notifications, Token::Notifications.number(), read)?;
+        self.poll.add(&self.server, Token::Control.number(), read)?;
+        self.poll.add(&self.chores, Token::Chores.number(), read)
+    }
+
+    /// Turns until everything is down after a SIGTERM. A panic in a turn is a defect of ours, and
+    /// no reason to leave the services alone: it is logged, and the loop goes on.
+    fn run(&mut self) -> ExitCode {
+        let mut ready = Vec::new();
+        while !self.is_finished() {
+            let turn = panic::catch_unwind(AssertUnwindSafe(|| self.turn(&mut ready)));
+            if turn.is_err() {
+                log::error!("a defect in this turn of the loop (see above); the loop goes on");
+            }
+        }
+        self.leave();
+        ExitCode::SUCCESS
+    }
+
+    fn is_finished(&self) -> bool {
+        self.going_down
+            && self.actions.is_empty()
+            && self.supervisor.is_at_rest()
+            && self.leaves.is_empty()
+    }
+
+    /// One turn of the loop, in the order that the head of this file gives.
+    fn turn(&mut self, ready: &mut Vec<(u64, Readiness)>) {
+        if let Err(error) = self.poll.wait(self.timeout(), ready) {
+            log::error!("{error}");
+        }
+        let now = clock::monotonic_ms();
+        let tokens: Vec<Token> = ready.iter().filter_map(|(number, _)| Token::of(*number)).collect();
+        if tokens.contains(&Token::Signals) {
+            self.take_signals(now);
+        }
+        for token in &tokens {
+            match token {
+                Token::Birth(pid) => self.take_report(*pid, now),
+                Token::Adopted(pid) => self.take_adopted_exit(*pid, now),
+                Token::Leaves => self.take_leaf_events(now),
+                Token::Notifications => self.take_notifications(now),
+                Token::Chores => self.take_chores(now),
+                Token::Lane => self.lane.other_ended(&self.poll),
+                Token::Signals | Token::Control => {}
+            }
+        }
+        if tokens.contains(&Token::Control) || self.server.deadline().is_some_and(|at| at <= now) {
+            self.take_calls(now);
+        }
+        self.lane.tick(now);
+        self.supervisor.tick(now);
+        self.perform_all(now);
+        self.answer_waiting(now);
+    }
+
+    /// How long to wait, in milliseconds; for ever when nothing will be due.
+    fn timeout(&self) -> Option<Moment> {
+        let now = clock::monotonic_ms();
+        if !self.actions.is_empty() {
+            return Some(0);
+        }
+        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.saturating_sub(now))
+    }
+
+    /// Removes what an orderly end must not leave behind.
+    fn leave(&mut self) {
+        log::info!("everything is down; goodbye");
+        self.records.clear();
+        self.lane.stop();
+        self.tree.remove();
+    }
+}
+
+fn lock(run_dir: &std::path::Path) -> Result<OwnedFd, Error> {
+    files::lock(&run_dir.join("lock")).map_err(|error| match error {
+        LockError::Held { pid } => Error::Running { dir: run_dir.to_owned(), pid },
+        LockError::Failed(error) => Error::Kernel(error),
+    })
+}
+
+fn group_id(name: &str) -> Result<u32, Error> {
+    match nix::unistd::Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) | Err(_) => name.parse().map_err(|_| Error::NoGroup(name.to_owned())),
+    }
+}

@@ -1,1 +1,140 @@
-//! Work in progress.
+//! The client, for people and scripts.
+//!
+//! Each command is one request and one answer, rendered into one string and written at once. The
+//! renderings are pure functions of the answer and a [`style::Style`].
+
+mod args;
+mod end;
+mod journal;
+mod list;
+mod orders;
+mod status;
+pub mod style;
+mod tree;
+mod watch;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::protocol::Request;
+use crate::protocol::client::Client;
+use crate::protocol::message::{Listing, Versioned};
+use args::{Args, Command};
+use end::{End, put};
+use style::Style;
+
+/// How long a question may take when nothing else is said. The supervisor answers in
+/// milliseconds; whoever waits for this long waits for a supervisor that hangs.
+const QUESTION_TIME: Duration = Duration::from_secs(10);
+
+/// Runs slc on this process's arguments and gives its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    // clap writes usage errors and help itself and exits with 2 and 0.
+    let args = Args::parse();
+    let supervisor = Supervisor::of(&args);
+    let end = run(&args, &supervisor);
+    end.unwrap_or_else(|failed| failed.tell(&supervisor)).into()
+}
+
+fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
+    let style = || Style::of_stdout(args.color);
+    match &args.command {
+        Command::List { json } => {
+            let listing: Listing = supervisor.ask(&Request::List)?;
+            put(&if *json {
+                to_json(&listing)
+            } else {
+                list::render(&listing, &style())
+            })
+        }
+        Command::Status { units, json } => status::run(supervisor, units, *json, &style()),
+        Command::Start(order) => orders::run(supervisor, orders::Verb::Start, order),
+        Command::Stop(order) => orders::run(supervisor, orders::Verb::Stop, order),
+        Command::Restart(order) => orders::run(supervisor, orders::Verb::Restart, order),
+        Command::Reload(order) if order.units.is_empty() => orders::reread(supervisor, order.json),
+        Command::Reload(order) => orders::run(supervisor, orders::Verb::Reload, order),
+        Command::Kill { signal, who, unit } => orders::kill(supervisor, unit, *signal, *who),
+        Command::Journal(wanted) => journal::run(supervisor, wanted, &style()),
+        Command::Watch { json } => watch::run(supervisor, *json, &style()),
+        Command::Version { json } => version(supervisor, *json),
+    }
+}
+
+/// Where the supervisor is, and how patient we are.
+struct Supervisor {
+    socket: std::path::PathBuf,
+    timeout: Option<Duration>,
+}
+
+impl Supervisor {
+    fn of(args: &Args) -> Self {
+        Self {
+            socket: args.socket(),
+            timeout: args.timeout,
+        }
+    }
+
+    /// Asks something that is answered at once.
+    fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, end::Failed> {
+        let timeout = self.timeout.unwrap_or(QUESTION_TIME);
+        Ok(self.connect()?.call(request, Some(timeout))?)
+    }
+
+    /// Gives an order, whose answer may take as long as the service does.
+    fn order<T: DeserializeOwned>(&self, request: &Request) -> Result<T, end::Failed> {
+        Ok(self.connect()?.call(request, self.timeout)?)
+    }
+
+    fn connect(&self) -> Result<Client, end::Failed> {
+        Ok(Client::connect(
+            &self.socket,
+            self.timeout.unwrap_or(QUESTION_TIME),
+        )?)
+    }
+}
+
+/// One line of JSON.
+fn to_json<T: Serialize>(value: &T) -> String {
+    // Plain data with string keys always makes JSON.
+    let mut line = serde_json::to_string(value).unwrap_or_default();
+    line.push('\n');
+    line
+}
+
+fn version(supervisor: &Supervisor, json: bool) -> Result<End, end::Failed> {
+    let answer: Versioned = supervisor.ask(&Request::Version)?;
+    if json {
+        return put(&to_json(&answer));
+    }
+    let version = answer.version;
+    let controllers = if version.controllers.is_empty() {
+        "none: limits cannot be held".to_owned()
+    } else {
+        version.controllers.join(" ")
+    };
+    put(&format!(
+        "slc          {}\n\
+         supervisor   {}, process {}\n\
+         kernel       {}\n\
+         cgroups      {}\n\
+         controllers  {controllers}\n\
+         spawning     {}\n\
+         units        {}\n\
+         run          {}\n\
+         logs         {}\n",
+        env!("CARGO_PKG_VERSION"),
+        version.version,
+        version.pid,
+        version.kernel,
+        version.cgroup_root,
+        version.spawning,
+        version.units,
+        version.run_dir,
+        version.log_dir,
+    ))
+}

@@ -1,4 +1,268 @@
-//! The rules (work in progress).
+//! The rules. Pure: events and `now` go in, actions come out; no system call, clock or log.
+//!
+//! # A service's life
+//!
+//! ```text
+//!            Begin               exec / exit 0 / READY=1
+//!   down ────────────► starting ────────────────────────► up ◄──► reloading
+//!    ▲ ▲ \                │  first process fails,          │
+//!    │ │  blocked         │  time-out, order               │ order, failure
+//!    │ │                  ▼                                ▼
+//!    │ └───────────── stopping ──── grace is over ────► killing
+//!    │   leaf empty       │                                │
+//!    └────────────────────┴───── leaf empty ───────────────┘
+//!          └─► waiting (back-off) ─► starting      └─► done, failed
+//! ```
+//!
+//! A service is alive while its leaf is populated (law 1). The states `starting`, `up`,
+//! `reloading`, `stopping` and `killing` own a [`service::Life`]: one start, one leaf. They are
+//! left for a state of rest only when the leaf is known to be empty, and nothing is ever started
+//! from any other state than one of rest. So nothing starts over living processes, and nothing
+//! rests over them. The walk in `walk.rs` tries every order of events against that.
+//!
+//! # Who decides, in this order
+//!
+//! 1. The leaf: what lives is not started again and not called down.
+//! 2. The system going down: then nothing starts.
+//! 3. What a person wants: [`Want`], changed by [`Order`]s only, and by an end that is final.
+//! 4. What dependencies allow: `blocked` until they do; a stop waits for those that depend on it.
+//! 5. The unit's restart policy, and its limit.
+//! 6. The back-off's time.
+//!
+//! # Levels, not edges
+//!
+//! "The leaf is empty" and "the process exited" arrive in any order, or twice, or once for both.
+//! Each event names the start it belongs to; an event of an older start changes nothing. An
+//! [`Event::Exited`] carries whether the leaf was still populated when it was read, so that one
+//! event may serve for both.
+
+pub mod graph;
+pub mod main_process;
 pub mod name;
+pub mod outcome;
+pub mod record;
+pub mod service;
+pub mod service_life;
+mod service_world;
 pub mod status;
+pub mod supervisor;
 pub mod unit;
+#[cfg(test)]
+mod walk;
+pub mod why;
+
+use std::sync::Arc;
+
+use name::UnitName;
+use record::Record;
+use status::StateWord;
+use unit::{Millis, Unit};
+use why::Exit;
+
+/// A point in time: milliseconds of the monotonic clock.
+pub type Moment = Millis;
+
+/// A process id as the supervisor sees it.
+pub type Pid = u32;
+
+/// What is wanted of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// It shall run.
+    Up,
+    /// It shall not.
+    Down,
+}
+
+/// What a process was spawned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The unit's command: the first process.
+    First,
+    /// The unit's `stop_command`.
+    Stop,
+    /// The unit's `reload_command`.
+    Reload,
+}
+
+/// News from the world about one start of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The process exists, in the leaf.
+    Spawned {
+        /// What for.
+        role: Role,
+        /// Its id.
+        pid: Pid,
+    },
+    /// Its program was executed.
+    Executed {
+        /// What for.
+        role: Role,
+    },
+    /// It could not be spawned, or not execute its program.
+    SpawnFailed {
+        /// What for.
+        role: Role,
+        /// In words: the stage and the kernel's reason.
+        reason: String,
+        /// Whether a later try may go better (no memory, too many processes).
+        passing: bool,
+    },
+    /// A process of the leaf ended.
+    Exited {
+        /// Which.
+        pid: Pid,
+        /// How.
+        exit: Exit,
+        /// Whether the leaf was still populated when this was read.
+        populated: bool,
+    },
+    /// The leaf was read and is empty.
+    Emptied,
+    /// A process of the leaf sent a message (sd_notify(3)).
+    Notified(Notice),
+    /// An [`Action::FindMain`] came back.
+    MainFound {
+        /// The main process, or `None` when it is ambiguous.
+        main: Option<Pid>,
+        /// Whether a PID file in good order named it, so that there is no need to look again.
+        certain: bool,
+    },
+}
+
+/// What a service says of itself. The sender was accepted because it is in the leaf.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notice {
+    /// `READY=1`.
+    pub ready: bool,
+    /// `RELOADING=1`.
+    pub reloading: bool,
+    /// `STOPPING=1`.
+    pub stopping: bool,
+    /// `STATUS=`.
+    pub status: Option<String>,
+    /// `MAINPID=`, already found to be in the leaf.
+    pub main: Option<Pid>,
+    /// `EXTEND_TIMEOUT_USEC=`, in milliseconds.
+    pub extend: Option<Millis>,
+}
+
+/// Who gets a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Every process of the leaf.
+    All,
+    /// One process, if it still is in the leaf.
+    One(Pid),
+}
+
+/// What the loop must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Start a process in the leaf of this start; for [`Role::First`] and for the `stop_command`
+    /// of a service that is `done`, make that leaf first.
+    Spawn {
+        /// The unit as it is for this start.
+        unit: Arc<Unit>,
+        /// The start.
+        start: u64,
+        /// What for.
+        role: Role,
+    },
+    /// Send a signal to processes of the leaf.
+    Signal {
+        /// The unit.
+        name: UnitName,
+        /// The start.
+        start: u64,
+        /// To whom.
+        who: Who,
+        /// Its number.
+        signal: i32,
+    },
+    /// Kill the whole leaf.
+    KillTree {
+        /// The unit.
+        name: UnitName,
+        /// The start.
+        start: u64,
+    },
+    /// The leaf was killed some time ago and is not empty: tell people what is left.
+    ReportStuck {
+        /// The unit.
+        name: UnitName,
+        /// The start.
+        start: u64,
+    },
+    /// Look for the main process and answer with [`Event::MainFound`].
+    FindMain {
+        /// The unit.
+        name: UnitName,
+        /// The start.
+        start: u64,
+    },
+    /// The leaf is empty and not needed any more.
+    RemoveLeaf {
+        /// The unit.
+        name: UnitName,
+        /// The start.
+        start: u64,
+    },
+    /// Keep this where the next supervisor will find it.
+    Save {
+        /// The unit.
+        name: UnitName,
+        /// What to keep.
+        record: Record,
+    },
+    /// The state has changed: for the log and for those who watch.
+    Changed {
+        /// The unit.
+        name: UnitName,
+        /// The start.
+        start: u64,
+        /// The state before.
+        from: StateWord,
+        /// The state now.
+        to: StateWord,
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// What a person asks for one unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Bring it up, with what it needs.
+    Start,
+    /// Bring it down, after those that need it.
+    Stop,
+    /// Bring it down and up again.
+    Restart,
+    /// Have it read its configuration again.
+    Reload,
+}
+
+/// Why an order is refused, worded for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such unit.
+    #[error("no such unit")]
+    NoSuchUnit,
+    /// Nothing starts any more.
+    #[error("the system is going down")]
+    GoingDown,
+    /// The order needs processes.
+    #[error("it is not running")]
+    NotRunning,
+    /// A reload needs a service that is up.
+    #[error("it is {0}, and only a service that is up can reload")]
+    NotUp(StateWord),
+    /// The unit does not say how to reload.
+    #[error("its unit has neither reload_command nor reload_signal")]
+    NoReload,
+    /// A signal for the main process, and none is known.
+    #[error("no main process is known; name a process id, or all")]
+    NoMain,
+}

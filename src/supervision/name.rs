@@ -89,14 +89,7 @@ mod tests {
 
     #[test]
     fn ordinary_names_pass() {
-        for name in [
-            "nginx",
-            "agetty@ttyS0",
-            "a.b_c-d:1",
-            "9lives",
-            "_x",
-            "dev\\x2dsda",
-        ] {
+        for name in ["nginx", "agetty@ttyS0", "a.b_c-d:1", "9lives", "_x", "dev\\x2dsda"] {
             assert_eq!(UnitName::new(name).unwrap().as_str(), name);
         }
     }

@@ -1,1 +1,94 @@
-//! Work in progress.
+//! YAML text to [`Unit`], with diagnostics a person can act on.
+//!
+//! Two stages. [`node`] turns text into a tree of nodes, each with its place in the file and its
+//! scalars exactly as they were written; it is the only part that knows the YAML library. [`keys`]
+//! is the one table of known keys; it reads the nodes into a [`draft`], and only a draft that
+//! raised no diagnostic becomes a [`Unit`]. [`directory`] reads all files of a directory.
+
+mod depends;
+mod diagnostic;
+mod directory;
+mod draft;
+mod duration;
+mod environment;
+mod identity;
+mod keys;
+mod node;
+mod scalar;
+mod service;
+mod signal;
+mod size;
+mod ulimits;
+mod words;
+
+use std::path::Path;
+
+use crate::supervision::name::UnitName;
+use crate::supervision::unit::Unit;
+pub use diagnostic::Diagnostic;
+use diagnostic::{Place, Report, quoted};
+pub use directory::{BadUnit, Loaded, read_directory};
+
+/// The largest unit file in bytes. Larger ones are refused before they are parsed, so that no
+/// file can keep the supervisor busy.
+pub const MAX_FILE_BYTES: usize = 256 * 1024;
+
+/// Reads one unit from its text. The unit's name is the file's name without its ending; the file
+/// itself is not touched.
+///
+/// # Errors
+/// At least one diagnostic; all that could be found where the YAML itself is sound.
+pub fn parse(file: &Path, text: &str) -> Result<Unit, Vec<Diagnostic>> {
+    let mut report = Report::new(file, text);
+    let name = match unit_name(file) {
+        Ok(name) => name,
+        Err(why) => return Err(vec![Diagnostic::of_file(file, why)]),
+    };
+    if text.len() > MAX_FILE_BYTES {
+        return Err(vec![Diagnostic::of_file(
+            file,
+            too_large(text.len() as u64),
+        )]);
+    }
+    if let Some(offset) = text.find('\0') {
+        let place = Place::of_offset(text, offset);
+        report.at(place, "a NUL byte; a unit file is plain text");
+        return Err(report.finish());
+    }
+    let unit = match node::read(text) {
+        Ok(root) => keys::read(&root, &mut report).finish(name, file, &mut report),
+        Err((place, why)) => {
+            report.at_or_file(place, why);
+            None
+        }
+    };
+    match unit {
+        Some(unit) if report.is_empty() => Ok(unit),
+        _ => Err(report.finish()),
+    }
+}
+
+/// The unit's name out of the file's, or why it gives none.
+fn unit_name(file: &Path) -> Result<UnitName, String> {
+    let shown = file
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let Some(stem) = file.file_stem().and_then(|stem| stem.to_str()) else {
+        return Err(format!(
+            "the file name {} gives no unit name",
+            quoted(&shown)
+        ));
+    };
+    if stem.ends_with('@') {
+        return Err("templates come with a later version; \
+                    write one file for each instance, such as agetty@tty1.yml"
+            .to_owned());
+    }
+    UnitName::new(stem).map_err(|why| format!("the name {} is refused: {why}", quoted(stem)))
+}
+
+fn too_large(bytes: u64) -> String {
+    format!("{bytes} bytes are too many for a unit; at most {MAX_FILE_BYTES} are read")
+}

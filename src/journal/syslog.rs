@@ -1,0 +1,230 @@
+//! The syslog socket: datagrams of RFC 3164, each given to the unit in whose leaf its sender is.
+//!
+//! Only datagram clients are served; a stream client gets EPROTOTYPE and tries datagrams, as
+//! syslog(3) of all C libraries does at first.
+//!
+//! The sender is asked for at once by its process id (SCM_CREDENTIALS, unix(7)). One that has
+//! ended by then is not guessed at from earlier messages, because its id may have been reused:
+//! its lines go to `syslog.log` and name the id.
+
+use std::borrow::Cow;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials};
+use nix::sys::socket::{recvmsg, setsockopt, sockopt};
+
+use crate::supervision::name::UnitName;
+
+/// The log of everything that comes from no unit.
+const COMMON_LOG: &str = "syslog";
+
+/// The bound socket; removes its name at the end.
+pub(super) struct Syslog {
+    socket: UnixDatagram,
+    path: PathBuf,
+    inode: u64,
+    services: String,
+}
+
+/// One datagram.
+pub(super) struct Message<'a> {
+    /// Whose log it goes to.
+    pub(super) log: Rc<str>,
+    text: &'a [u8],
+    gone: Option<i32>,
+}
+
+impl Message<'_> {
+    /// Its lines, most often one.
+    pub(super) fn lines(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        self.text
+            .split(|&byte| byte == b'\n')
+            .map(|line| match self.gone {
+                None => Cow::Borrowed(line),
+                Some(pid) => {
+                    let mut text = format!("(process {pid}, gone) ").into_bytes();
+                    text.extend_from_slice(line);
+                    Cow::Owned(text)
+                }
+            })
+    }
+}
+
+impl Syslog {
+    /// Takes the socket at `path`. An old one is replaced when nobody answers on it.
+    /// `services` is the cgroup above all units as /proc/PID/cgroup shows it.
+    pub(super) fn bind(path: &Path, services: &str) -> io::Result<Self> {
+        let socket = match UnixDatagram::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_dead(path)?;
+                UnixDatagram::bind(path)?
+            }
+            other => other?,
+        };
+        setsockopt(&socket, sockopt::PassCred, &true)?;
+        socket.set_nonblocking(true)?;
+        let inode = std::fs::symlink_metadata(path)?.ino();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+        let services = services.trim_end_matches('/').to_owned();
+        Ok(Self {
+            socket,
+            path: path.to_owned(),
+            inode,
+            services,
+        })
+    }
+
+    /// Takes the next datagram, `None` when there is none now.
+    pub(super) fn receive<'a>(&self, buffer: &'a mut [u8]) -> Option<Message<'a>> {
+        let (count, pid) = {
+            let mut space = nix::cmsg_space!(UnixCredentials);
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+            let mut parts = [IoSliceMut::new(buffer)];
+            let fd = self.socket.as_raw_fd();
+            let got = recvmsg::<UnixAddr>(fd, &mut parts, Some(&mut space), flags).ok()?;
+            let pid = got.cmsgs().ok()?.find_map(|message| match message {
+                ControlMessageOwned::ScmCredentials(sender) => Some(sender.pid()),
+                _ => None,
+            });
+            (got.bytes, pid.unwrap_or(0))
+        };
+        let text = text_of(&buffer[..count]);
+        let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup"));
+        let unit = cgroup
+            .as_ref()
+            .ok()
+            .and_then(|text| unit_of(text, &self.services));
+        let gone = cgroup.is_err().then_some(pid);
+        Some(Message {
+            log: unit.unwrap_or(COMMON_LOG).into(),
+            text,
+            gone,
+        })
+    }
+}
+
+impl AsFd for Syslog {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Syslog {
+    fn drop(&mut self) {
+        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|m| m.ino() == self.inode);
+        if ours {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket on which nobody answers.
+fn remove_dead(path: &Path) -> io::Result<()> {
+    match UnixDatagram::unbound()?.connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            // connect(2) refuses what is no socket with the same error.
+            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                return Err(io::Error::other("something that is no socket stands there"));
+            }
+            std::fs::remove_file(path)
+        }
+        Ok(()) => Err(io::Error::other("another process serves it")),
+        Err(error) => Err(error),
+    }
+}
+
+/// The unit whose leaf the text of a /proc/PID/cgroup names.
+fn unit_of<'a>(cgroup: &'a str, services: &str) -> Option<&'a str> {
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let below = path.strip_prefix(services)?.strip_prefix('/')?;
+    let (unit, _leaf) = below.split_once('/')?;
+    UnitName::new(unit).is_ok().then_some(unit)
+}
+
+/// Takes off `<PRI>`, `Mon dd hh:mm:ss ` and what ends a datagram; each may be missing.
+fn text_of(datagram: &[u8]) -> &[u8] {
+    let end = datagram
+        .iter()
+        .rposition(|byte| !b"\n\0".contains(byte))
+        .map_or(0, |last| last + 1);
+    without_date(without_priority(&datagram[..end]))
+}
+
+fn without_priority(text: &[u8]) -> &[u8] {
+    let Some(rest) = text.strip_prefix(b"<") else {
+        return text;
+    };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match rest.get(digits) {
+        Some(b'>') if (1..=3).contains(&digits) => &rest[digits + 1..],
+        _ => text,
+    }
+}
+
+fn without_date(text: &[u8]) -> &[u8] {
+    const SHAPE: &[u8] = b"Aaa nn nn:nn:nn ";
+    let fits = |(&byte, &shape): (&u8, &u8)| match shape {
+        b'A' => byte.is_ascii_uppercase(),
+        b'a' => byte.is_ascii_lowercase(),
+        b'n' => byte.is_ascii_digit() || byte == b' ',
+        other => byte == other,
+    };
+    if text.len() >= SHAPE.len() && text.iter().zip(SHAPE).all(fits) {
+        &text[SHAPE.len()..]
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{text_of, unit_of};
+
+    #[test]
+    fn priority_and_date_are_taken_off_where_they_are() {
+        for (datagram, text) in [
+            ("<30>Nov 22 19:48:51 sshd[7]: hello", "sshd[7]: hello"),
+            ("<30>Nov  2 09:48:51 sshd: hello\n\0", "sshd: hello"),
+            ("<30>sshd: hello", "sshd: hello"),
+            ("Nov 22 19:48:51 sshd: hello", "sshd: hello"),
+            ("<>x", "<>x"),
+            ("<1234>x", "<1234>x"),
+            ("<30", "<30"),
+            ("<30>Nov 22 19:48", "Nov 22 19:48"),
+            ("a\nb\n", "a\nb"),
+            ("\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(
+                text_of(datagram.as_bytes()),
+                text.as_bytes(),
+                "{datagram:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_leaf_below_the_services_names_a_unit() {
+        let services = "/treeward/services";
+        for (path, unit) in [
+            ("0::/treeward/services/web/3\n", Some("web")),
+            (
+                "1:name=systemd:/\n0::/treeward/services/web/3/inner\n",
+                Some("web"),
+            ),
+            ("0::/treeward/services/web\n", None),
+            ("0::/treeward/servicesX/web/3\n", None),
+            ("0::/treeward/supervisor\n", None),
+            ("1:cpu:/treeward/services/web/3\n", None),
+            ("0::/other/treeward/services/web/3\n", None),
+            ("", None),
+        ] {
+            assert_eq!(unit_of(path, services), unit, "{path:?}");
+        }
+    }
+}

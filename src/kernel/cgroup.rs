@@ -1,0 +1,308 @@
+//! The cgroup tree: finding its root, the two rooms below it, and making leaves.
+//!
+//! ```text
+//! <root>/supervisor               the process that looks after the rest
+//! <root>/services/<group>/<n>     one leaf for each start; <group> carries limits and accounting
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::unistd::mkdir;
+
+use super::leaf::Leaf;
+use super::membership::{Membership, Mount, cgroup2_mounts, is_within, own_cgroup};
+use super::{Error, errno_of};
+
+const SUPERVISOR: &str = "supervisor";
+const SERVICES: &str = "services";
+
+/// What is asked of the kernel for every group, where it can be had.
+const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
+
+/// Where the tree belongs on this machine: `treeward` below the mount when the caller is in the
+/// root cgroup, otherwise the caller's own cgroup, which somebody delegated to it. A caller that
+/// is in the `supervisor` room of an earlier tree is given that tree's root again.
+///
+/// # Errors
+/// When `/proc` cannot be read, or no mount of cgroup2 shows the caller's cgroup (ENODEV).
+pub fn find_root() -> Result<PathBuf, Error> {
+    let has_services = |root: &Path| root.join(SERVICES).is_dir();
+    root_for(&cgroup2_mounts()?, &own_cgroup()?, has_services).ok_or_else(|| {
+        Error::new(
+            "find",
+            "a mount of cgroup2 with our own cgroup",
+            Errno::ENODEV,
+        )
+    })
+}
+
+fn root_for(mounts: &[Mount], own: &str, is_root: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    // Containers and test machines mount cgroup2 in odd places a second time.
+    let usual = mounts
+        .iter()
+        .filter(|mount| mount.point.starts_with("/sys/fs/cgroup"));
+    let own_dir = usual.chain(mounts).find_map(|mount| mount.path_of(own))?;
+    if own == "/" {
+        return Some(own_dir.join("treeward"));
+    }
+    match own_dir.parent() {
+        Some(parent) if own_dir.ends_with(SUPERVISOR) && is_root(parent) => Some(parent.into()),
+        _ => Some(own_dir),
+    }
+}
+
+/// An open tree.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    root: PathBuf,
+    /// The root as `/proc/PID/cgroup` names it.
+    cgroup: String,
+}
+
+impl Tree {
+    /// Opens the tree at the directory, making it and its two rooms where they are missing. Only
+    /// the last component of `root` is made.
+    ///
+    /// # Errors
+    /// ENODEV when the directory is not on cgroup2; EACCES, EPERM or EROFS when the caller may not
+    /// make cgroups there, which is to say that the subtree was not delegated to it.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        let existing = if root.exists() {
+            root
+        } else {
+            root.parent().unwrap_or(root)
+        };
+        let kind = statfs(existing).map_err(|errno| Error::at("statfs", existing, errno))?;
+        if kind.filesystem_type() != CGROUP2_SUPER_MAGIC {
+            return Err(Error::at(
+                "find a cgroup2 file system at",
+                root,
+                Errno::ENODEV,
+            ));
+        }
+        make_dir_if_missing(root)?;
+        let root = fs::canonicalize(root).map_err(|e| Error::io("resolve", root, &e))?;
+        let mounts = cgroup2_mounts()?;
+        // The last mount on a mount point hides the others, and the longest mount point wins.
+        let mount = mounts.iter().filter(|mount| root.starts_with(&mount.point));
+        let mount = mount.max_by_key(|mount| mount.point.as_os_str().len());
+        let cgroup = mount
+            .and_then(|mount| mount.cgroup_at(&root))
+            .ok_or_else(|| Error::at("find the mount of", &root, Errno::ENODEV))?;
+        let tree = Self { root, cgroup };
+        make_dir_if_missing(&tree.supervisor_path())?;
+        make_dir_if_missing(&tree.services_path())?;
+        Ok(tree)
+    }
+
+    /// The root directory, absolute and without symbolic links.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn supervisor_path(&self) -> PathBuf {
+        self.root.join(SUPERVISOR)
+    }
+
+    fn services_path(&self) -> PathBuf {
+        self.root.join(SERVICES)
+    }
+
+    /// Moves the calling process into the `supervisor` room when it is in the tree and not there
+    /// yet; gives whether it moved. A caller outside the tree is left where it is: it is not ours
+    /// to take out of somebody else's accounting, and the move costs about 6 ms.
+    ///
+    /// # Errors
+    /// When the kernel refuses the move.
+    pub fn enter_supervisor(&self) -> Result<bool, Error> {
+        let own = own_cgroup()?;
+        if !is_within(&own, &self.cgroup) || own == format!("{}/{SUPERVISOR}", self.cgroup) {
+            return Ok(false);
+        }
+        write(&self.supervisor_path().join("cgroup.procs"), "0").map(|()| true)
+    }
+
+    /// Switches on every controller of memory, pids, cpu and io that can be had, for all groups,
+    /// and gives those that are on. None is fine: tracking needs no controller.
+    ///
+    /// Call it after [`Self::enter_supervisor`]: a cgroup with processes in it cannot hand
+    /// controllers down (cgroups(7), "no internal processes").
+    #[must_use]
+    pub fn enable_controllers(&self) -> Vec<String> {
+        // Where the tree stands directly below the root cgroup nobody else may have handed the
+        // controllers down to it. A delegated subtree has been given what it is to have.
+        let parent = Path::new(&self.cgroup).parent();
+        let above = self
+            .root
+            .parent()
+            .filter(|_| parent == Some(Path::new("/")));
+        for controller in CONTROLLERS {
+            for dir in above
+                .into_iter()
+                .chain([self.root(), &self.services_path()])
+            {
+                // What cannot be had is seen below.
+                let _ = write(
+                    &dir.join("cgroup.subtree_control"),
+                    &format!("+{controller}"),
+                );
+            }
+        }
+        let on = fs::read_to_string(self.services_path().join("cgroup.subtree_control"));
+        on.unwrap_or_default()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Makes a fresh leaf, and its group where that is missing. `group` must be a single path
+    /// component.
+    ///
+    /// # Errors
+    /// EEXIST when there is such a leaf already: a leaf is never used twice.
+    pub fn make_leaf(&self, group: &str, number: u64) -> Result<Leaf, Error> {
+        let leaf = self.leaf(group, number);
+        let made = make_dir(leaf.path());
+        match made {
+            Err(error) if error.errno() == Errno::ENOENT => {
+                make_dir_if_missing(&self.group_path(group))?;
+                make_dir(leaf.path())?;
+            }
+            other => other?,
+        }
+        Ok(leaf)
+    }
+
+    /// Makes a short-lived leaf outside `services`, where no group can have its name.
+    pub(super) fn make_probe(&self, number: u64) -> Result<Leaf, Error> {
+        let leaf = self.leaf_below(&format!("probe-{number}"));
+        make_dir(leaf.path()).map(|()| leaf)
+    }
+
+    /// The leaf of that number, whether it exists or not.
+    #[must_use]
+    pub fn leaf(&self, group: &str, number: u64) -> Leaf {
+        self.leaf_below(&format!("{SERVICES}/{group}/{number}"))
+    }
+
+    fn leaf_below(&self, below: &str) -> Leaf {
+        Leaf::new(
+            self.root.join(below),
+            format!("{}/{below}", self.cgroup.trim_end_matches('/')),
+        )
+    }
+
+    /// Every leaf that exists, as group and number, sorted.
+    ///
+    /// # Errors
+    /// When the directory of all groups cannot be read.
+    pub fn leaves(&self) -> Result<Vec<(String, u64)>, Error> {
+        let services = self.services_path();
+        let mut leaves = Vec::new();
+        for group in directories(&services).map_err(|e| Error::at("read", &services, e))? {
+            // A group or leaf may vanish while we look.
+            for leaf in directories(&services.join(&group)).unwrap_or_default() {
+                if let Ok(number) = leaf.parse() {
+                    leaves.push((group.clone(), number));
+                }
+            }
+        }
+        leaves.sort_unstable();
+        Ok(leaves)
+    }
+
+    /// The directory of a group: where limits are set and use is counted.
+    #[must_use]
+    pub fn group_path(&self, group: &str) -> PathBuf {
+        self.services_path().join(group)
+    }
+
+    /// Removes an empty group; one that is missing is fine.
+    ///
+    /// # Errors
+    /// EBUSY while it has leaves.
+    pub fn remove_group(&self, group: &str) -> Result<(), Error> {
+        remove_dir_if_there(&self.group_path(group))
+    }
+
+    /// The cgroup above all groups, as the kernel names it in `/proc/PID/cgroup`.
+    #[must_use]
+    pub fn services_cgroup(&self) -> String {
+        format!("{}/{SERVICES}", self.cgroup.trim_end_matches('/'))
+    }
+
+    /// Removes what is empty of this tree. What is not empty, the caller's own cgroup among it,
+    /// stays.
+    pub fn remove(&self) {
+        let services = self.services_path();
+        for group in directories(&services).unwrap_or_default() {
+            let _ = remove_dir_if_there(&services.join(group));
+        }
+        for dir in [services, self.root.join(SUPERVISOR), self.root.clone()] {
+            let _ = remove_dir_if_there(&dir);
+        }
+    }
+
+    /// Which leaf of this tree a process is in (or below), as group and number. Whether that leaf
+    /// is the one that exists now, `membership.removed` tells.
+    #[must_use]
+    pub fn locate(&self, membership: &Membership) -> Option<(String, u64)> {
+        let below = membership
+            .cgroup
+            .strip_prefix(self.cgroup.trim_end_matches('/'))?;
+        let mut parts = below
+            .strip_prefix('/')?
+            .strip_prefix(SERVICES)?
+            .split('/')
+            .skip(1);
+        let group = parts.next()?;
+        Some((group.to_owned(), parts.next()?.parse().ok()?))
+    }
+}
+
+/// mkdir(2) with the mode a cgroup has.
+fn make_dir(path: &Path) -> Result<(), Error> {
+    mkdir(path, Mode::from_bits_truncate(0o755)).map_err(|errno| Error::at("mkdir", path, errno))
+}
+
+fn make_dir_if_missing(path: &Path) -> Result<(), Error> {
+    match make_dir(path) {
+        Err(error) if error.errno() == Errno::EEXIST => Ok(()),
+        other => other,
+    }
+}
+
+pub(super) fn remove_dir_if_there(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir(path) {
+        Err(e) if errno_of(&e) != Errno::ENOENT => Err(Error::io("rmdir", path, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// The names of the directories in a cgroup directory, in no order.
+pub(super) fn directories(path: &Path) -> Result<Vec<String>, Errno> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(|e| errno_of(&e))? {
+        let entry = entry.map_err(|e| errno_of(&e))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Writes a value to a file of the kernel, in one write(2) and without creating the file.
+pub(super) fn write(path: &Path, value: &str) -> Result<(), Error> {
+    use std::io::Write;
+    let file = fs::OpenOptions::new().write(true).open(path);
+    let mut file = file.map_err(|e| Error::io("open", path, &e))?;
+    file.write_all(value.as_bytes())
+        .map_err(|e| Error::io("write to", path, &e))
+}

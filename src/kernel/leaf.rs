@@ -1,0 +1,184 @@
+//! One leaf: the cgroup of one start.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use super::cgroup::{directories, remove_dir_if_there};
+use super::membership::{cgroup_of, is_within};
+use super::{Error, errno_of, is_gone, sys};
+
+/// The extended attribute on the leaf's directory that holds its record.
+const RECORD: &CStr = c"user.treeward";
+
+/// The most bytes a record may have: an extended attribute's limit on cgroupfs is 64 KiB, and a
+/// record is a line.
+const MAX_RECORD: usize = 4096;
+
+/// A leaf by its path. It holds no descriptor, and need not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Leaf {
+    path: PathBuf,
+    /// The leaf as `/proc/PID/cgroup` names it.
+    cgroup: String,
+}
+
+impl Leaf {
+    pub(super) fn new(path: PathBuf, cgroup: String) -> Self {
+        Self { path, cgroup }
+    }
+
+    /// The absolute path of its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of the file that changes when the leaf fills or empties.
+    #[must_use]
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join("cgroup.events")
+    }
+
+    /// Opens its directory, to start a process in it.
+    ///
+    /// # Errors
+    /// ENOENT when the leaf does not exist.
+    pub fn open(&self) -> Result<OwnedFd, Error> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        open(&self.path, flags, Mode::empty()).map_err(|e| Error::at("open", &self.path, e))
+    }
+
+    /// Whether a process lives in it or below it. Zombies do not count. A leaf that has vanished
+    /// has no processes.
+    ///
+    /// # Errors
+    /// When the kernel's account cannot be read or understood.
+    pub fn populated(&self) -> Result<bool, Error> {
+        self.event("populated")
+    }
+
+    /// A flag of `cgroup.events`; false for a leaf that has vanished.
+    pub(super) fn event(&self, name: &str) -> Result<bool, Error> {
+        let path = self.events_path();
+        match fs::read_to_string(&path) {
+            Ok(text) => flag(&text, name).ok_or_else(|| Error::at("read", &path, Errno::EBADMSG)),
+            Err(e) if is_gone(errno_of(&e)) => Ok(false),
+            Err(e) => Err(Error::io("read", &path, &e)),
+        }
+    }
+
+    /// The inode number, which is also the kernel's id of the cgroup.
+    ///
+    /// # Errors
+    /// ENOENT when the leaf does not exist.
+    pub fn inode(&self) -> Result<u64, Error> {
+        let metadata = fs::metadata(&self.path).map_err(|e| Error::io("stat", &self.path, &e))?;
+        Ok(metadata.ino())
+    }
+
+    /// The ids of all processes in it and below it. Processes outside our pid namespace have no
+    /// number here and are left out. A leaf that has vanished has no members.
+    ///
+    /// # Errors
+    /// When a list of processes cannot be read.
+    pub fn members(&self) -> Result<Vec<u32>, Error> {
+        let mut members = Vec::new();
+        let mut dirs = vec![self.path.clone()];
+        while let Some(dir) = dirs.pop() {
+            let path = dir.join("cgroup.procs");
+            match fs::read_to_string(&path) {
+                Ok(text) => members.extend(pids(&text)),
+                // A threaded cgroup lists its processes at its threaded root only, which is also
+                // read here.
+                Err(e) if errno_of(&e) == Errno::EOPNOTSUPP => {}
+                Err(e) if is_gone(errno_of(&e)) => continue,
+                Err(e) => return Err(Error::io("read", &path, &e)),
+            }
+            let below = directories(&dir).unwrap_or_default();
+            dirs.extend(below.into_iter().map(|name| dir.join(name)));
+        }
+        Ok(members)
+    }
+
+    /// Whether the process (or zombie) is in it or below it. A zombie of an earlier leaf of the
+    /// same name is not.
+    #[must_use]
+    pub fn contains(&self, pid: u32) -> bool {
+        cgroup_of(pid).is_some_and(|of| !of.removed && is_within(&of.cgroup, &self.cgroup))
+    }
+
+    /// Removes the leaf and every cgroup below it, deepest first; one that is missing is fine.
+    ///
+    /// # Errors
+    /// EBUSY while a process lives in it.
+    pub fn remove(&self) -> Result<(), Error> {
+        // Parents before children; a descent that asks for one more name at a time would take
+        // the stack, and a service may nest as deep as it likes.
+        let mut dirs = vec![self.path.clone()];
+        let mut next = 0;
+        while let Some(dir) = dirs.get(next) {
+            let below = directories(dir).unwrap_or_default();
+            let below: Vec<_> = below.into_iter().map(|name| dir.join(name)).collect();
+            dirs.extend(below);
+            next += 1;
+        }
+        dirs.iter()
+            .rev()
+            .try_for_each(|dir| remove_dir_if_there(dir))
+    }
+
+    /// Writes the record that lives exactly as long as the leaf (an extended attribute, which
+    /// cgroupfs takes since Linux 5.7). At most 4096 bytes.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP where the kernel has none, ENOENT when the leaf is gone, E2BIG.
+    pub fn set_record(&self, record: &[u8]) -> Result<(), Error> {
+        let set = match record.len() {
+            0..=MAX_RECORD => self
+                .c_path()
+                .and_then(|path| sys::set_xattr(&path, RECORD, record)),
+            _ => Err(Errno::E2BIG),
+        };
+        set.map_err(|errno| Error::at("set the attribute user.treeward of", &self.path, errno))
+    }
+
+    /// The record; `None` when there is none.
+    #[must_use]
+    pub fn record(&self) -> Option<Vec<u8>> {
+        let mut record = vec![0; MAX_RECORD];
+        let length = sys::get_xattr(&self.c_path().ok()?, RECORD, &mut record).ok()?;
+        record.truncate(length);
+        Some(record)
+    }
+
+    fn c_path(&self) -> Result<CString, Errno> {
+        CString::new(self.path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)
+    }
+}
+
+/// The value of a `name 0` or `name 1` line.
+fn flag(text: &str, name: &str) -> Option<bool> {
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    match value {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+/// The numbers of a `cgroup.procs`, without the zeros that stand for foreign processes.
+fn pids(text: &str) -> impl Iterator<Item = u32> + '_ {
+    text.lines()
+        .filter_map(|line| line.parse().ok())
+        .filter(|pid| *pid != 0)
+}

@@ -1,0 +1,399 @@
+//! The start: one clone3(2) into a leaf, and what the child does until it executes the program.
+//!
+//! The child shares nothing with its parent but copies, and other threads of the parent may have
+//! held any lock at the moment of the clone. So it makes system calls and nothing else: no
+//! allocation, no lock, no panic.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::pipe2;
+
+pub use super::program::{PrepareError, Prepared, Program, User, lookup_user};
+pub use super::report::{Report, ReportReader, Stage};
+
+use super::Error;
+use super::cgroup::Tree;
+use super::leaf::Leaf;
+use super::reap::{ExitStatus, bury_when_dead};
+use super::report::{FAILURE_BYTES, READY};
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("on 32-bit machines setresuid and its kin take 16 bits and have other numbers");
+
+// libc's own constants are i32 and come out as 0 (rust-lang/libc 3584, 3955).
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+const CLONE_PIDFD: u64 = 0x1000;
+
+/// The highest signal number there is.
+const LAST_SIGNAL: i32 = 64;
+
+/// How a child gets into its leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It is born there (CLONE_INTO_CGROUP, Linux 5.7).
+    IntoCgroup,
+    /// It moves itself there before anything else. Slower by milliseconds when alone; for kernels
+    /// where [`probe`] finds that the first does not work.
+    WriteProcs,
+}
+
+impl How {
+    /// In a word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::IntoCgroup => "clone3 into the cgroup",
+            Self::WriteProcs => "cgroup.procs",
+        }
+    }
+}
+
+/// A child that is on its way to its program.
+#[derive(Debug)]
+pub struct Child {
+    /// Its process id.
+    pub pid: u32,
+    /// Its pidfd, which becomes readable when it ends.
+    pub pidfd: OwnedFd,
+    /// Where it tells what became of the start.
+    pub report: ReportReader,
+}
+
+/// Starts the program in the leaf, whose directory is open as `leaf`. Output and error output go
+/// to `output`, to the terminal when the program has one, otherwise to `/dev/null`.
+///
+/// # Errors
+/// When there is no child. What fails in the child comes by [`Child::report`].
+pub fn spawn(
+    prepared: &Prepared,
+    leaf: BorrowedFd,
+    output: Option<BorrowedFd>,
+    how: How,
+) -> Result<Child, Error> {
+    let null = dev_null()?;
+    let program = || {
+        prepared
+            .argv
+            .first()
+            .map_or_else(String::new, |c| format!("for {c:?}"))
+    };
+    let (report, tell) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+        .map_err(|errno| Error::new("make a pipe", program(), errno))?;
+    let procs = match how {
+        How::IntoCgroup => None,
+        How::WriteProcs => Some(open_procs(leaf)?),
+    };
+    let argv = pointers(&prepared.argv);
+    let environment = pointers(&prepared.environment);
+    let plan = Plan {
+        prepared,
+        argv: &argv,
+        environment: &environment,
+        null: null.as_raw_fd(),
+        output: output.unwrap_or(null).as_raw_fd(),
+        tell: tell.as_raw_fd(),
+        procs: procs.as_ref().map(AsRawFd::as_raw_fd),
+    };
+    let into = (how == How::IntoCgroup).then_some(leaf);
+    // SAFETY: the child calls nothing but `run_child`, which makes system calls only.
+    match unsafe { clone3(into) } {
+        Ok(None) => run_child(&plan),
+        Ok(Some((pid, pidfd))) => Ok(Child {
+            pid,
+            pidfd,
+            report: ReportReader::new(report),
+        }),
+        Err(errno) => Err(Error::new("clone a process", program(), errno)),
+    }
+}
+
+/// Whether a child can be born in a leaf of this tree; otherwise it must move there itself. Ask
+/// once, after [`Tree::enter_supervisor`].
+///
+/// It cannot on kernels before 5.7, and where CLONE_INTO_CGROUP is refused. And since Linux 6.14
+/// it cannot when the caller's own cgroup was ever killed by `cgroup.kill`: the kernel counts the
+/// kills of a cgroup, compares the count of the parent's with the one of the child's, and kills
+/// the newborn where they differ.
+#[must_use]
+pub fn probe(tree: &Tree) -> How {
+    let number = u64::from(std::process::id());
+    match tree.make_probe(number).and_then(|leaf| born_alive(&leaf)) {
+        Ok(true) => How::IntoCgroup,
+        _ => How::WriteProcs,
+    }
+}
+
+fn born_alive(leaf: &Leaf) -> Result<bool, Error> {
+    let dir = leaf.open()?;
+    // SAFETY: the child makes one system call, which ends it.
+    let born = match unsafe { clone3(Some(dir.as_fd())) } {
+        // SAFETY: exit_group(2) takes an integer and does not return.
+        Ok(None) => unsafe { libc::_exit(0) },
+        Ok(Some((pid, _))) => bury_when_dead(pid) == Some(ExitStatus::Code(0)),
+        Err(_) => false,
+    };
+    leaf.remove()?;
+    Ok(born)
+}
+
+/// `/dev/null`, opened once.
+fn dev_null() -> Result<BorrowedFd<'static>, Error> {
+    static NULL: OnceLock<File> = OnceLock::new();
+    if let Some(null) = NULL.get() {
+        return Ok(null.as_fd());
+    }
+    let path = Path::new("/dev/null");
+    let null = File::options().read(true).write(true).open(path);
+    let null = null.map_err(|e| Error::io("open", path, &e))?;
+    Ok(NULL.get_or_init(|| null).as_fd())
+}
+
+fn open_procs(leaf: BorrowedFd) -> Result<OwnedFd, Error> {
+    openat(
+        leaf,
+        "cgroup.procs",
+        OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| Error::new("open", "cgroup.procs of the leaf", errno))
+}
+
+/// The null-terminated array of pointers that execve(2) wants.
+fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+    texts
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain([std::ptr::null()])
+        .collect()
+}
+
+/// clone3(2) without shared memory; `None` in the child. The child has no signal handlers.
+///
+/// # Safety
+/// The child may only do what is allowed after fork(2) in a program with threads, and must not
+/// return from the caller's function.
+unsafe fn clone3(into: Option<BorrowedFd>) -> Result<Option<(u32, OwnedFd)>, Errno> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: integers only, for which all zeros is a value and means "not used".
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(leaf) = into {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = leaf.as_raw_fd() as u64;
+    }
+    // SAFETY: the structure lives over the call, and its size goes with it. Without CLONE_VM the
+    // child has a copy of this stack, as after fork(2).
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) };
+    match Errno::result(pid)? {
+        0 => Ok(None),
+        // SAFETY: with CLONE_PIDFD the kernel has put a new descriptor there. Process ids fit.
+        pid => Ok(Some((pid as u32, unsafe { OwnedFd::from_raw_fd(pidfd) }))),
+    }
+}
+
+/// All that a child needs, ready made.
+struct Plan<'a> {
+    prepared: &'a Prepared,
+    argv: &'a [*const c_char],
+    environment: &'a [*const c_char],
+    null: RawFd,
+    output: RawFd,
+    tell: RawFd,
+    procs: Option<RawFd>,
+}
+
+/// The child's whole life: to the program, or to exit status 127 with a report.
+fn run_child(plan: &Plan) -> ! {
+    let (stage, errno) = match set_up(plan) {
+        Err(failure) => failure,
+        Ok(()) => {
+            tell(plan.tell, &[READY]);
+            (Stage::Executing, execute(plan))
+        }
+    };
+    let [a, b, c, d] = (errno as i32).to_ne_bytes();
+    let failure: [u8; FAILURE_BYTES] = [stage as u8, a, b, c, d];
+    tell(plan.tell, &failure);
+    // SAFETY: exit_group(2) takes an integer and does not return.
+    unsafe { libc::_exit(127) }
+}
+
+/// The pipe is empty and has room; if its reader is gone nobody wants to know.
+fn tell(pipe: RawFd, bytes: &[u8]) {
+    // SAFETY: a buffer with its length.
+    let _ = unsafe { libc::write(pipe, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// The order matters: what needs privilege comes before the change of user; limits come after
+/// everything that opens a file, for with a low RLIMIT_NOFILE nothing can be opened while this
+/// copy of the parent's table is full; and the working directory comes after the change of user,
+/// so that the user's permissions count (root may be shut out of a home directory on NFS, and a
+/// service must not be put where its user cannot go).
+fn set_up(plan: &Plan) -> Result<(), (Stage, Errno)> {
+    let prepared = plan.prepared;
+    if let Some(procs) = plan.procs {
+        write_all(procs, b"0").map_err(|errno| (Stage::EnteringLeaf, errno))?;
+    }
+    reset_signals();
+    // SAFETY: no arguments. It cannot fail: a newborn leads no process group.
+    let _ = unsafe { libc::setsid() };
+    connect(plan)?;
+    if let Some(nice) = prepared.nice {
+        // SAFETY: integers only.
+        let set = unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice) };
+        check(set, Stage::SettingNice)?;
+    }
+    if let Some(adjustment) = &prepared.oom_score_adj {
+        set_oom_score(adjustment).map_err(|errno| (Stage::SettingOomScore, errno))?;
+    }
+    for (resource, limit) in &prepared.ulimits {
+        let old = std::ptr::null_mut::<u64>();
+        // SAFETY: the kernel's rlimit64 is two 64-bit numbers, soft and hard; old may be null.
+        let set = unsafe { libc::syscall(libc::SYS_prlimit64, 0, *resource, limit.as_ptr(), old) };
+        check(set, Stage::SettingLimits)?;
+    }
+    // SAFETY: an integer; it cannot fail.
+    unsafe { libc::umask(prepared.umask as libc::mode_t) };
+    set_ids(prepared)?;
+    // SAFETY: a C string.
+    let changed = unsafe { libc::chdir(prepared.working_dir.as_ptr()) };
+    check(changed.into(), Stage::ChangingDirectory)?;
+    // Everything of ours is close-on-exec; this is for what our own parent left open. Before
+    // Linux 5.11 it is refused, and what was left open to us is left open to the service.
+    // SAFETY: integers only.
+    let _ = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    Ok(())
+}
+
+/// The errno of the last call when it failed.
+fn check(result: libc::c_long, stage: Stage) -> Result<(), (Stage, Errno)> {
+    if result == -1 {
+        Err((stage, Errno::last()))
+    } else {
+        Ok(())
+    }
+}
+
+fn write_all(fd: RawFd, bytes: &[u8]) -> Result<(), Errno> {
+    // SAFETY: a buffer with its length. Files of the kernel take it whole or not at all.
+    Errno::result(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) }).map(drop)
+}
+
+/// Ignored signals stay ignored over clone and exec, and so does the mask of blocked ones. The
+/// calls are made raw because the C libraries keep two signals from us, and the structure is
+/// all zeros whatever its shape: default handler, no flags, nothing masked.
+fn reset_signals() {
+    let default = [0_u64; 8];
+    let nothing = std::ptr::null_mut::<u64>();
+    let size = size_of::<u64>();
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: the kernel reads its sigaction, which is smaller than this buffer.
+        let _ = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                nothing,
+                size,
+            )
+        };
+    }
+    // SAFETY: a set of 64 signals is 8 bytes, and there are more in the buffer.
+    let _ = unsafe {
+        let how = libc::SIG_SETMASK;
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            how,
+            default.as_ptr(),
+            nothing,
+            size,
+        )
+    };
+}
+
+/// Puts 0, 1 and 2 in place. The sources are above 2: the standard library sees to it that the
+/// low three are open before `main`.
+fn connect(plan: &Plan) -> Result<(), (Stage, Errno)> {
+    let (input, output) = match &plan.prepared.tty {
+        None => (plan.null, plan.output),
+        Some(path) => {
+            // SAFETY: a C string and flags.
+            let tty = unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_NOCTTY) };
+            check(tty.into(), Stage::OpeningTerminal)?;
+            // 1: take it over from a session that still holds it, where we have the privilege.
+            // SAFETY: a descriptor and an integer.
+            let taken = unsafe { libc::ioctl(tty, libc::TIOCSCTTY, 1) };
+            check(taken.into(), Stage::OpeningTerminal)?;
+            (tty, tty)
+        }
+    };
+    for (from, to) in [(input, 0), (output, 1), (output, 2)] {
+        // SAFETY: integers only.
+        let done = unsafe { libc::dup2(from, to) };
+        check(done.into(), Stage::ConnectingOutput)?;
+    }
+    Ok(())
+}
+
+fn set_oom_score(adjustment: &str) -> Result<(), Errno> {
+    let path = c"/proc/self/oom_score_adj";
+    // SAFETY: a C string and flags.
+    let file = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+    write_all(Errno::result(file)?, adjustment.as_bytes())
+}
+
+/// The calls are made raw: the C library's own walk over all threads of a process to change
+/// them alike, and take locks to do it. The child has one thread.
+fn set_ids(prepared: &Prepared) -> Result<(), (Stage, Errno)> {
+    let Some(ids) = &prepared.ids else {
+        return Ok(());
+    };
+    let groups = &ids.groups;
+    // SAFETY: an array with its length.
+    let set = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+    check(set, Stage::SettingUser)?;
+    // SAFETY: integers only.
+    let set = unsafe { libc::syscall(libc::SYS_setresgid, ids.gid, ids.gid, ids.gid) };
+    check(set, Stage::SettingUser)?;
+    if let Some(uid) = ids.uid {
+        // SAFETY: integers only.
+        let set = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
+        check(set, Stage::SettingUser)?;
+    }
+    Ok(())
+}
+
+/// Tries every candidate as execvp(3) does: what is missing or not permitted is passed over, and
+/// "not permitted" is the answer if anything was. Comes back only on failure.
+fn execute(plan: &Plan) -> Errno {
+    let mut answer = Errno::ENOENT;
+    for path in &plan.prepared.candidates {
+        // SAFETY: a C string and two null-terminated arrays of C strings.
+        let _ =
+            unsafe { libc::execve(path.as_ptr(), plan.argv.as_ptr(), plan.environment.as_ptr()) };
+        match Errno::last() {
+            Errno::EACCES => answer = Errno::EACCES,
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            other => return other,
+        }
+    }
+    answer
+}

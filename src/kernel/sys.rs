@@ -1,0 +1,124 @@
+//! Thin, safe wrappers of the single system calls that nix does not have or gets wrong.
+//!
+//! Each does exactly one call. What the answers mean is said in the doors that use them.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+/// pidfd_open(2), Linux 5.3. The descriptor is close-on-exec.
+pub(super) fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
+    // SAFETY: the call takes two integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = Errno::result(fd)?;
+    // SAFETY: the kernel just made this descriptor for us; descriptors fit an i32.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// pidfd_send_signal(2), Linux 5.1.
+pub(super) fn pidfd_send_signal(pidfd: BorrowedFd, signal: i32) -> Result<(), Errno> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed and means "as kill(2) would".
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            no_info,
+            0,
+        )
+    };
+    Errno::result(done).map(drop)
+}
+
+/// ioctl PIDFD_GET_INFO, Linux 6.13. Takes a raw number because the descriptor may have come in a
+/// control message. The answer's `mask` tells which fields are filled in.
+pub(super) fn pidfd_info(pidfd: RawFd, mask: u64) -> Result<libc::pidfd_info, Errno> {
+    // SAFETY: the structure is integers only, for which all zeros is a value.
+    let mut info: libc::pidfd_info = unsafe { std::mem::zeroed() };
+    info.mask = mask;
+    // SAFETY: the request's number carries the size of the structure behind the pointer.
+    let done = unsafe { libc::ioctl(pidfd, libc::PIDFD_GET_INFO, &raw mut info) };
+    Errno::result(done).map(|_| info)
+}
+
+/// A child as waitid(2) describes it.
+pub(super) struct Waited {
+    pub(super) pid: u32,
+    /// CLD_EXITED, CLD_KILLED or CLD_DUMPED.
+    pub(super) code: i32,
+    /// The exit status or the signal's number.
+    pub(super) status: i32,
+}
+
+/// waitid(2); `None` when no such child has ended yet (with WNOHANG). nix loses children that
+/// were killed by a real-time signal, so this is our own.
+pub(super) fn waitid(kind: libc::idtype_t, id: u32, flags: i32) -> Result<Option<Waited>, Errno> {
+    // SAFETY: the structure is integers and pointers, for which all zeros is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: the pointer is to a siginfo of our own.
+        let done = unsafe { libc::waitid(kind, id, &raw mut info, flags) };
+        match Errno::result(done) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => break,
+        }
+    }
+    // SAFETY: after waitid these fields are filled in, or still zero with WNOHANG.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    let waited = u32::try_from(pid).ok().filter(|pid| *pid != 0);
+    Ok(waited.map(|pid| Waited {
+        pid,
+        code: info.si_code,
+        status,
+    }))
+}
+
+/// setxattr(2) on a path.
+pub(super) fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: two C strings, and a buffer with its length.
+    let done = unsafe {
+        libc::setxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            0,
+        )
+    };
+    Errno::result(done).map(drop)
+}
+
+/// getxattr(2) on a path into the buffer; gives the value's length.
+pub(super) fn get_xattr(path: &CStr, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: two C strings, and a buffer with its length.
+    let length = unsafe {
+        libc::getxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+        )
+    };
+    // A length that is not negative fits.
+    Errno::result(length).map(|length| length as usize)
+}
+
+/// Asks a unix socket for a pidfd of every sender (SO_PASSPIDFD, Linux 6.5).
+pub(super) fn pass_pidfd(socket: BorrowedFd) -> Result<(), Errno> {
+    let on: libc::c_int = 1;
+    // SAFETY: an int and its size.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PASSPIDFD,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    Errno::result(done).map(drop)
+}

@@ -1,0 +1,228 @@
+//! The beginning: units are loaded, what an earlier supervisor left is taken over, the rest is
+//! started. Reading the unit files again is the same without the taking over.
+
+use std::path::PathBuf;
+
+use super::leaves::Start;
+use super::{Launcher, Token};
+use crate::kernel::leaf::Leaf;
+use crate::kernel::pidfd;
+use crate::kernel::poll::Interest;
+use crate::protocol::Reply;
+use crate::protocol::message::Reread;
+use crate::protocol::server::CallId;
+use crate::supervision::graph::Cycle;
+use crate::supervision::name::UnitName;
+use crate::supervision::record::Record;
+use crate::supervision::status::{Problem, StateWord};
+use crate::supervision::unit::{
+    Kind, KillMode, Limits, Process, Restart, RestartPolicy, Stop, Unit,
+};
+use crate::supervision::{Moment, Pid};
+use crate::unit_file::{BadUnit, Loaded};
+
+use super::chores::Chore;
+
+impl Launcher {
+    /// Loads the units, takes over what lives, and starts what is enabled.
+    pub(super) fn begin(&mut self, read: Loaded) {
+        let now = crate::kernel::clock::monotonic_ms();
+        let left = self.leaves_left();
+        let mut units = read.units;
+        let orphans: Vec<Unit> = left
+            .iter()
+            .map(|(start, _)| &start.0)
+            .filter(|name| !units.iter().any(|unit| unit.name == **name))
+            .map(orphan)
+            .collect();
+        let real = (!orphans.is_empty()).then(|| units.clone());
+        units.extend(orphans);
+        let names: Vec<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
+        let loaded = self.supervisor.load(units, now);
+        self.report(read.bad, &loaded.cycles);
+        let living: Vec<Start> = left.into_iter().filter_map(|(s, l)| self.adopt(s, l, now)).collect();
+        for name in self.records.units() {
+            if living.iter().any(|start| start.0 == name) {
+                continue;
+            }
+            if let Some(record) = self.records.read(&name, None) {
+                self.supervisor.adopt(name.as_str(), &record, false, now);
+            }
+        }
+        // Units without a file stay as long as their processes do.
+        if let Some(real) = real {
+            self.supervisor.load(real, now);
+        }
+        log::info!(
+            "{} units loaded, {} services taken over from an earlier supervisor",
+            names.len(),
+            living.len()
+        );
+        self.supervisor.start_enabled(&names, now);
+    }
+
+    /// The leaves that exist, the newest start of each unit last.
+    fn leaves_left(&self) -> Vec<(Start, Leaf)> {
+        let found = self.tree.leaves().unwrap_or_else(|error| {
+            log::error!("{error}; nothing is taken over");
+            Vec::new()
+        });
+        let with_names = found.into_iter().filter_map(|(group, number)| {
+            let leaf = self.tree.leaf(&group, number);
+            Some(((UnitName::new(&group).ok()?, number), leaf))
+        });
+        let mut left: Vec<(Start, Leaf)> = with_names.collect();
+        left.sort_by(|(a, _), (b, _)| a.cmp(b));
+        left
+    }
+
+    /// Takes over one leaf. Gives its start if that is the one that counts for its unit.
+    fn adopt(&mut self, start: Start, leaf: Leaf, now: Moment) -> Option<Start> {
+        let (name, number) = start.clone();
+        self.supervisor.skip_starts(name.as_str(), number);
+        let populated = leaf.populated().unwrap_or(true);
+        let record = self.records.read(&name, Some(&leaf)).filter(|record| record.start == number);
+        if record.is_none() && !populated {
+            self.chores.add(Chore::Remove { name, leaf });
+            return None;
+        }
+        let record = record.unwrap_or_else(|| unknown(number, now));
+        let watched: Vec<Pid> = [record.first, record.main].into_iter().flatten().collect();
+        for pid in watched.into_iter().filter(|pid| leaf.contains(*pid)) {
+            self.watch_adopted(&start, pid);
+        }
+        self.leaves.add(&start, leaf, &self.leaf_events);
+        self.supervisor.adopt(name.as_str(), &record, populated, now);
+        Some(start)
+    }
+
+    /// Learns the end of a process that is no child of ours.
+    fn watch_adopted(&mut self, start: &Start, pid: Pid) {
+        let Ok(Some(fd)) = pidfd::open(pid) else { return };
+        if self.adopted.contains_key(&pid) {
+            return;
+        }
+        match self.poll.add(&fd, Token::Adopted(pid).number(), Interest::Read) {
+            Ok(()) => {
+                self.adopted.insert(pid, (start.clone(), fd));
+            }
+            Err(error) => log::warn!("{error}"),
+        }
+    }
+
+    /// Has the unit files read again; `call` gets the answer.
+    pub(super) fn read_units_for(&mut self, call: Option<CallId>) {
+        self.calls.readers.extend(call);
+        self.chores.add(Chore::ReadUnits { dir: self.options.units.clone() });
+    }
+
+    /// Takes the unit files that were read again.
+    pub(super) fn take_units(&mut self, result: std::io::Result<Loaded>, now: Moment) {
+        let read = match result {
+            Ok(read) => read,
+            Err(error) => {
+                let dir = self.options.units.display();
+                log::error!("cannot read {dir}: {error}; all units stay as they are");
+                Loaded { units: Vec::new(), bad: Vec::new() }
+            }
+        };
+        let loaded = self.supervisor.load(read.units, now);
+        self.report(read.bad, &loaded.cycles);
+        self.supervisor.start_enabled(&loaded.added, now);
+        for name in &loaded.removed {
+            self.forget_removed(name);
+        }
+        let texts = |names: &[UnitName]| names.iter().map(ToString::to_string).collect();
+        let reply = Reply::Reread(Reread {
+            added: texts(&loaded.added),
+            changed: texts(&loaded.changed),
+            removed: texts(&loaded.removed),
+            problems: self.problems.clone(),
+        });
+        for call in std::mem::take(&mut self.calls.readers) {
+            self.server.reply(call, &reply, now);
+        }
+    }
+
+    /// Removes what a unit leaves behind whose file is gone, once it is at rest.
+    pub(super) fn forget_removed(&mut self, name: &UnitName) {
+        if self.supervisor.service(name.as_str()).is_some() || self.leaves.is_leaving(name) {
+            return;
+        }
+        if let Err(error) = self.tree.remove_group(name.as_str()) {
+            log::warn!("{error}");
+        }
+        self.records.forget(name);
+        self.missing_limits.remove(name);
+        self.leaves.proofs.remove(name);
+        let _ = std::fs::remove_file(self.lane.fifo(name.as_str()));
+    }
+
+    /// Keeps and logs what is wrong with unit files.
+    fn report(&mut self, bad: Vec<BadUnit>, cycles: &[Cycle]) {
+        let of_files = bad.into_iter().map(|unit| {
+            let texts: Vec<String> = unit.diagnostics.iter().map(ToString::to_string).collect();
+            Problem { name: unit.name, text: texts.join("\n") }
+        });
+        let of_cycles = cycles.iter().flat_map(|cycle| {
+            let text = format!(
+                "{cycle}: these units wait for each other in a circle, so none of them can start; \
+                 none was loaded: take one depends_on or after away"
+            );
+            cycle.0.iter().map(move |name| Problem { name: name.to_string(), text: text.clone() })
+        });
+        self.problems = of_files.chain(of_cycles).collect();
+        for problem in &self.problems {
+            log::error!("{} was not loaded:\n{}", problem.name, problem.text);
+        }
+    }
+}
+
+/// What is known of a leaf that carries no record: its processes.
+fn unknown(start: u64, now: Moment) -> Record {
+    Record {
+        start,
+        state: StateWord::Up,
+        since: now,
+        wanted: true,
+        first: None,
+        main: None,
+        deadline: None,
+        because: None,
+        why: None,
+        restarts: 0,
+        attempts: 0,
+    }
+}
+
+/// A unit for processes whose unit file is gone: they are followed and can be stopped.
+fn orphan(name: &UnitName) -> Unit {
+    Unit {
+        name: name.clone(),
+        source: PathBuf::from("(gone)"),
+        description: "its unit file is gone".into(),
+        kind: Kind::Auto,
+        command: vec!["/bin/false".into()],
+        stop: Stop {
+            command: None,
+            signal: libc::SIGTERM,
+            grace: 10_000,
+            kill_mode: KillMode::ControlGroup,
+        },
+        reload: None,
+        restart: Restart {
+            policy: RestartPolicy::No,
+            delay: 1_000,
+            max_delay: 60_000,
+            max_attempts: 0,
+            healthy_after: 10_000,
+        },
+        start_timeout: None,
+        needs: Vec::new(),
+        after: Vec::new(),
+        pid_file: None,
+        enabled: false,
+        process: Process::default(),
+        limits: Limits::default(),
+    }
+}

@@ -1,0 +1,335 @@
+//! The control socket's calls: who asked what, who still waits, who watches.
+
+use std::collections::{HashMap, HashSet};
+
+use super::describe::Clocks;
+use super::leaves::Start;
+use super::Launcher;
+use crate::kernel::clock;
+use crate::protocol::listener::Peer;
+use crate::protocol::message::{
+    Changed, Listing, Outcomes, Signalled, Statuses, Version, Versioned,
+};
+use crate::protocol::server::{CallId, Incoming, Server};
+use crate::protocol::{Failure, Reply, Request, Verb, Who};
+use crate::supervision::name::UnitName;
+use crate::supervision::outcome;
+use crate::supervision::status::{Change, Outcome, StateWord};
+use crate::supervision::{Moment, Order};
+
+/// An order for one unit that is not decided yet, or its outcome.
+#[derive(Debug)]
+enum Item {
+    Open { name: UnitName, was_alive: bool },
+    Decided(Outcome),
+}
+
+/// A call whose answer waits until all its units have come to rest.
+#[derive(Debug)]
+struct Waiting {
+    order: Order,
+    items: Vec<Item>,
+    open: usize,
+}
+
+/// Calls that are not answered yet.
+#[derive(Debug, Default)]
+pub struct Calls {
+    waiting: HashMap<CallId, Waiting>,
+    by_unit: HashMap<UnitName, HashSet<CallId>>,
+    /// Units whose state, or the state of those around them, has changed.
+    touched: HashSet<UnitName>,
+    watchers: Vec<CallId>,
+    /// Those who wait for the unit files to be read.
+    pub readers: Vec<CallId>,
+}
+
+impl Calls {
+    /// Something about this unit may decide an order.
+    pub fn touch(&mut self, name: &UnitName) {
+        self.touched.insert(name.clone());
+    }
+
+    /// A state has changed: those who watch are told.
+    pub fn changed(
+        &mut self,
+        server: &mut Server,
+        (name, start): (&UnitName, u64),
+        (from, to): (StateWord, StateWord),
+        why: String,
+        now: Moment,
+    ) {
+        self.touch(name);
+        if self.watchers.is_empty() {
+            return;
+        }
+        let at = clock::wall_ms();
+        let change = Change { unit: name.to_string(), start, from, to, why, at };
+        let reply = Reply::Changed(Changed { change });
+        for watcher in &self.watchers {
+            server.stream(*watcher, &reply, now);
+        }
+    }
+
+    fn forget(&mut self, call: CallId) {
+        self.waiting.remove(&call);
+        self.watchers.retain(|watcher| *watcher != call);
+        self.readers.retain(|reader| *reader != call);
+    }
+}
+
+const fn order_of(verb: Verb) -> Order {
+    match verb {
+        Verb::Start => Order::Start,
+        Verb::Stop => Order::Stop,
+        Verb::Restart => Order::Restart,
+        Verb::Reload => Order::Reload,
+    }
+}
+
+impl Launcher {
+    /// Takes what came over the control socket.
+    pub(super) fn take_calls(&mut self, now: Moment) {
+        for incoming in self.server.turn(now) {
+            match incoming {
+                Incoming::Call { id, peer, request } => self.take_call(id, peer, request, now),
+                Incoming::Gone(id) => self.calls.forget(id),
+            }
+        }
+    }
+
+    fn take_call(&mut self, id: CallId, peer: Peer, request: Request, now: Moment) {
+        let answer = match request {
+            Request::List => Ok(self.list()),
+            Request::Status { units } => self.statuses(&units),
+            Request::Order { verb, units, wait } => {
+                match self.order(id, peer, (verb, &units), wait, now) {
+                    Ok(()) => return,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Request::Kill { unit, signal, who } => self.kill_members(&unit, signal, who, peer),
+            Request::ReadUnits => return self.read_units_for(Some(id)),
+            Request::Watch => return self.calls.watchers.push(id),
+            Request::Version => Ok(self.version()),
+        };
+        match answer {
+            Ok(reply) => self.server.reply(id, &reply, now),
+            Err(failure) => self.server.fail(id, &failure, now),
+        }
+    }
+
+    fn list(&self) -> Reply {
+        let clocks = Clocks::now();
+        let services = self.supervisor.services();
+        let services = services.map(|(name, s)| self.summary(name, s, clocks)).collect();
+        Reply::List(Listing { services, problems: self.problems.clone() })
+    }
+
+    fn statuses(&self, units: &[String]) -> Result<Reply, Failure> {
+        let clocks = Clocks::now();
+        let names = if units.is_empty() {
+            self.supervisor.services().map(|(name, _)| name.clone()).collect()
+        } else {
+            self.names(units)?
+        };
+        let services = names.iter().filter_map(|name| {
+            let service = self.supervisor.service(name.as_str())?;
+            Some(self.status(name, service, clocks))
+        });
+        Ok(Reply::Status(Statuses { services: services.collect() }))
+    }
+
+    fn version(&self) -> Reply {
+        let kernel = nix::sys::utsname::uname()
+            .map(|names| names.release().to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let text = |path: &std::path::Path| path.display().to_string();
+        Reply::Version(Versioned {
+            version: Version {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                kernel,
+                cgroup_root: text(self.tree.root()),
+                units: text(&self.options.units),
+                run_dir: text(&self.options.lane.run_dir),
+                log_dir: text(&self.options.lane.log_dir),
+                spawning: self.how.word().to_owned(),
+                controllers: self.controllers.clone(),
+            },
+        })
+    }
+
+    /// The units of these names; fails at the first that there is none of, before anything is
+    /// done.
+    fn names(&self, units: &[String]) -> Result<Vec<UnitName>, Failure> {
+        let known = |unit: &String| {
+            let name = UnitName::new(unit).ok();
+            name.filter(|name| self.supervisor.service(name.as_str()).is_some())
+        };
+        units
+            .iter()
+            .map(|unit| {
+                let failure = || Failure::NoSuchUnit { unit: unit.clone(), similar: self.similar(unit) };
+                known(unit).ok_or_else(failure)
+            })
+            .collect()
+    }
+
+    /// Names that come near, the nearest first.
+    fn similar(&self, unit: &str) -> Vec<String> {
+        let limit = (unit.len() / 3).clamp(1, 3);
+        let mut near: Vec<(usize, &UnitName)> = self
+            .supervisor
+            .services()
+            .map(|(name, _)| (strsim::damerau_levenshtein(unit, name.as_str()), name))
+            .filter(|(distance, _)| *distance <= limit)
+            .collect();
+        near.sort();
+        near.into_iter().take(3).map(|(_, name)| name.to_string()).collect()
+    }
+
+    fn order(
+        &mut self,
+        id: CallId,
+        peer: Peer,
+        (verb, units): (Verb, &[String]),
+        wait: bool,
+        now: Moment,
+    ) -> Result<(), Failure> {
+        let order = order_of(verb);
+        let names = self.names(units)?;
+        log::info!("{verb:?} {} asked by pid {} (user {})", units.join(" "), peer.pid, peer.uid);
+        let mut waiting = Waiting { order, items: Vec::new(), open: 0 };
+        for name in names {
+            let was_alive = self.word(&name).is_some_and(StateWord::is_alive);
+            let item = match self.supervisor.ask(order, name.as_str(), now) {
+                Err(refusal) => Item::Decided(self.outcome(&name, false, refusal.to_string())),
+                Ok(()) if wait => Item::Open { name, was_alive },
+                Ok(()) => Item::Decided(self.outcome(&name, true, "asked for".into())),
+            };
+            if let Item::Open { name, .. } = &item {
+                waiting.open += 1;
+                self.calls.by_unit.entry(name.clone()).or_default().insert(id);
+                self.calls.touched.insert(name.clone());
+            }
+            waiting.items.push(item);
+        }
+        if waiting.open == 0 {
+            self.finish(id, waiting, now);
+        } else {
+            self.calls.waiting.insert(id, waiting);
+        }
+        Ok(())
+    }
+
+    /// Answers calls whose last unit has come to rest.
+    pub(super) fn answer_waiting(&mut self, now: Moment) {
+        // What blocks others may have changed with any of them.
+        for name in std::mem::take(&mut self.calls.touched) {
+            self.decide(&name, now);
+            if let Some(dependents) = self.supervisor.dependents(name.as_str()) {
+                dependents.iter().for_each(|name| self.decide(name, now));
+            }
+        }
+    }
+
+    fn decide(&mut self, name: &UnitName, now: Moment) {
+        let Some(calls) = self.calls.by_unit.remove(name) else { return };
+        for id in calls {
+            let Some(mut waiting) = self.calls.waiting.remove(&id) else { continue };
+            for item in &mut waiting.items {
+                let Item::Open { name: open, was_alive } = item else { continue };
+                if open != name {
+                    continue;
+                }
+                match self.judge(name, waiting.order, *was_alive) {
+                    Some(outcome) => {
+                        *item = Item::Decided(outcome);
+                        waiting.open -= 1;
+                    }
+                    None => {
+                        self.calls.by_unit.entry(name.clone()).or_default().insert(id);
+                    }
+                }
+            }
+            if waiting.open == 0 {
+                self.finish(id, waiting, now);
+            } else {
+                self.calls.waiting.insert(id, waiting);
+            }
+        }
+    }
+
+    fn judge(&self, name: &UnitName, order: Order, was_alive: bool) -> Option<Outcome> {
+        let Some(service) = self.supervisor.service(name.as_str()) else {
+            return Some(self.outcome(name, order == Order::Stop, "its unit file is gone".into()));
+        };
+        // Stopped means that not even the leaf is left.
+        if order == Order::Stop && self.leaves.is_leaving(name) {
+            return None;
+        }
+        let obstacles = self.supervisor.obstacles(name.as_str());
+        let (done, mut message) = outcome::judge(order, service, &obstacles)?;
+        if order == Order::Stop {
+            match self.leaves.proofs.get(name).filter(|_| was_alive) {
+                Some(proof) => message = format!("{message}, {proof}"),
+                None if !was_alive => "was not running".clone_into(&mut message),
+                None => {}
+            }
+        }
+        Some(self.outcome(name, done, message))
+    }
+
+    fn outcome(&self, name: &UnitName, done: bool, message: String) -> Outcome {
+        let state = self.word(name).unwrap_or(StateWord::Down);
+        Outcome { unit: name.to_string(), done, state, message }
+    }
+
+    fn finish(&mut self, id: CallId, waiting: Waiting, now: Moment) {
+        let decided = waiting.items.into_iter().filter_map(|item| match item {
+            Item::Decided(outcome) => Some(outcome),
+            Item::Open { .. } => None,
+        });
+        let reply = Reply::Outcomes(Outcomes { outcomes: decided.collect() });
+        self.server.reply(id, &reply, now);
+    }
+
+    fn kill_members(
+        &self,
+        unit: &str,
+        signal: i32,
+        who: Who,
+        peer: Peer,
+    ) -> Result<Reply, Failure> {
+        let names = self.names(&[unit.to_owned()])?;
+        let name = names.first().ok_or(Failure::NotRunning { unit: unit.to_owned() })?;
+        if !(1..=libc::SIGRTMAX()).contains(&signal) {
+            return Err(Failure::InvalidParameter { parameter: "signal".into() });
+        }
+        let refused = |reason: String| Failure::Refused { unit: unit.to_owned(), reason };
+        let service = self.supervisor.service(unit);
+        let start: Option<Start> =
+            service.and_then(|s| Some((name.clone(), s.life()?.start)));
+        let entry = start.and_then(|(name, start)| self.leaves.get(&name, start));
+        let Some(entry) = entry else {
+            return Err(Failure::NotRunning { unit: unit.to_owned() });
+        };
+        log::info!("{unit}: signal {signal} to {who} asked by pid {} (user {})", peer.pid, peer.uid);
+        let main = service.and_then(|service| service.main_pid());
+        let sent = match (who, main) {
+            (Who::All, _) => entry.leaf.signal_all(signal, false),
+            (Who::Pid(pid), _) | (Who::Main, Some(pid)) => {
+                match entry.leaf.signal_member(pid, signal) {
+                    Ok(false) => return Err(refused(format!("process {pid} is not one of it"))),
+                    sent => sent.map(usize::from),
+                }
+            }
+            (Who::Main, None) => {
+                return Err(refused(crate::supervision::Refusal::NoMain.to_string()));
+            }
+        };
+        let signalled = sent.map_err(|error| refused(error.to_string()))? as u64;
+        Ok(Reply::Signalled(Signalled { signalled }))
+    }
+}

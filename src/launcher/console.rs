@@ -1,0 +1,97 @@
+//! The supervisor's own log: standard error, and its own FIFO of the log lane. Neither may ever
+//! hold up the loop: a line that finds no room is lost.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use log::LevelFilter;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use simplelog::{
+    CombinedLogger, Config, ConfigBuilder, FormatItem, SharedLogger, WriteLogger,
+    format_description,
+};
+
+/// As in the log files: UTC, milliseconds.
+const TIME: &[FormatItem] = format_description!(
+    "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+);
+
+/// The supervisor's own FIFO, once there is one.
+static FIFO: OnceLock<File> = OnceLock::new();
+
+/// Writes everything that is logged from now on to standard error, and to the FIFO as soon as
+/// [`also_to`] has opened it.
+pub fn init() {
+    let plain = |time| {
+        let mut config = ConfigBuilder::new();
+        config.set_time_level(time).set_time_format_custom(TIME);
+        config.set_thread_level(LevelFilter::Off).set_target_level(LevelFilter::Off);
+        config.set_location_level(LevelFilter::Off);
+        config.build()
+    };
+    let logger = |config: Config, to: To| -> Box<dyn SharedLogger> {
+        WriteLogger::new(LevelFilter::Info, config, Lines { to, line: Vec::new() })
+    };
+    // The log lane stamps each line itself.
+    let both = vec![
+        logger(plain(LevelFilter::Error), To::StandardError),
+        logger(plain(LevelFilter::Off), To::Fifo),
+    ];
+    let _ = CombinedLogger::init(both);
+}
+
+/// Sends a copy of each line to this FIFO, which must exist.
+///
+/// # Errors
+/// What open(2) said.
+pub fn also_to(fifo: &Path) -> io::Result<()> {
+    let file =
+        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(fifo)?;
+    let _ = FIFO.set(file);
+    Ok(())
+}
+
+enum To {
+    StandardError,
+    Fifo,
+}
+
+/// Collects what the logger writes word by word, and writes whole lines.
+struct Lines {
+    to: To,
+    line: Vec<u8>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        if self.line.ends_with(b"\n") {
+            match self.to {
+                To::StandardError if has_room(&io::stderr()) => {
+                    let _ = io::stderr().write(&self.line);
+                }
+                To::StandardError => {}
+                To::Fifo => {
+                    let _ = FIFO.get().map(|mut fifo| fifo.write(&self.line));
+                }
+            }
+            self.line.clear();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a line can be written now without waiting: a pipe is writable when it has room for
+/// 4096 bytes (pipe(7)), and no line of ours is longer.
+fn has_room(to: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready == 1)
+}

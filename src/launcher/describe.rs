@@ -1,0 +1,126 @@
+//! What outsiders may see of the services, put together when they ask.
+
+use std::collections::HashMap;
+
+use super::Launcher;
+use crate::kernel::process::{self, Process};
+use crate::kernel::{accounting, clock};
+use crate::supervision::name::UnitName;
+use crate::supervision::service::Service;
+use crate::supervision::service_life::Life;
+use crate::supervision::status::{MAX_TREE, ProcessStatus, Status, Summary};
+use crate::supervision::unit::Millis;
+use crate::supervision::why::Obstacle;
+use crate::supervision::{Moment, Pid, Want};
+
+impl Launcher {
+    /// One line of the list.
+    pub(super) fn summary(&self, name: &UnitName, service: &Service, clocks: Clocks) -> Summary {
+        let obstacles = self.supervisor.obstacles(name.as_str());
+        let blocked = service.word() == crate::supervision::status::StateWord::Blocked;
+        let why = match obstacles.first().filter(|_| blocked) {
+            Some(obstacle) => obstacle.to_string(),
+            None => service.why(),
+        };
+        Summary {
+            name: name.to_string(),
+            description: service.unit().description.clone(),
+            state: service.word(),
+            since: clocks.wall(service.since()),
+            wanted: service.want() == Want::Up,
+            why,
+            main_pid: service.main_pid(),
+            restarts: service.restarts(),
+        }
+    }
+
+    /// Everything about one service, with its tree as it is now.
+    pub(super) fn status(&self, name: &UnitName, service: &Service, clocks: Clocks) -> Status {
+        let unit = service.unit();
+        let life = service.life();
+        let entry = life.and_then(|life| self.leaves.get(name, life.start));
+        let members = entry.and_then(|entry| entry.leaf.members().ok()).unwrap_or_default();
+        let group = self.tree.group_path(name.as_str());
+        let waiting_for = self.supervisor.obstacles(name.as_str()).into_iter().map(|obstacle| {
+            let (Obstacle::NotYet(unit) | Obstacle::Never(unit, _)) = obstacle;
+            unit.to_string()
+        });
+        let is_blocked = service.word() == crate::supervision::status::StateWord::Blocked;
+        Status {
+            summary: self.summary(name, service, clocks),
+            source: unit.source.display().to_string(),
+            kind: unit.kind.word().to_owned(),
+            start: service.starts(),
+            first_pid: life.and_then(Life::first_pid),
+            leaf: entry.map(|entry| entry.leaf.path().display().to_string()),
+            status_text: life.map(|life| life.status_text.clone()).unwrap_or_default(),
+            last_exit: service.last_exit().map(|exit| exit.to_string()).unwrap_or_default(),
+            last_stop: self.leaves.proofs.get(name).cloned().unwrap_or_default(),
+            waiting_for: waiting_for.filter(|_| is_blocked).collect(),
+            missing_limits: self.missing_limits.get(name).cloned().unwrap_or_default(),
+            cpu_usec: accounting::cpu_usec(&group),
+            memory_bytes: accounting::memory_bytes(&group),
+            processes: members.len() as u64,
+            tree: tree(process::read_many(&members, MAX_TREE), service),
+            log: self.options.lane.log_dir.join(format!("{name}.log")).display().to_string(),
+        }
+    }
+}
+
+/// The two clocks at one moment, to tell the wall's time of a moment of the monotonic one.
+#[derive(Debug, Clone, Copy)]
+pub struct Clocks {
+    wall: Millis,
+    monotonic: Moment,
+}
+
+impl Clocks {
+    /// Reads both.
+    pub fn now() -> Self {
+        Self { wall: clock::wall_ms(), monotonic: clock::monotonic_ms() }
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn wall(self, moment: Moment) -> Millis {
+        self.wall.saturating_sub(self.monotonic.saturating_sub(moment))
+    }
+}
+
+/// Puts processes into the order of a tree: parents before children, the older sibling first.
+fn tree(processes: Vec<Process>, service: &Service) -> Vec<ProcessStatus> {
+    let main = service.main_pid();
+    let spawned = service.life().and_then(Life::first_pid);
+    let ids: std::collections::HashSet<Pid> = processes.iter().map(|p| p.pid).collect();
+    let mut children: HashMap<Option<Pid>, Vec<Process>> = HashMap::new();
+    for process in processes {
+        let parent = Some(process.parent).filter(|parent| ids.contains(parent));
+        children.entry(parent).or_default().push(process);
+    }
+    for siblings in children.values_mut() {
+        // Popped from the end: the oldest must come last.
+        siblings.sort_by_key(|process| std::cmp::Reverse((process.start_ticks, process.pid)));
+    }
+    let mut tree = Vec::new();
+    let mut open: Vec<(Option<Pid>, u32)> = vec![(None, 0)];
+    while let Some((parent, depth)) = open.last().copied() {
+        let Some(process) = children.get_mut(&parent).and_then(Vec::pop) else {
+            open.pop();
+            continue;
+        };
+        open.push((Some(process.pid), depth + 1));
+        let stays = matches!(process.state, 'D' | 't');
+        let wait_channel = stays.then(|| process::wait_channel(process.pid)).flatten();
+        tree.push(ProcessStatus {
+            pid: process.pid,
+            parent: process.parent,
+            depth,
+            age: process.age_ms,
+            state: process.state.to_string(),
+            command: process.command,
+            adopted: parent.is_none() && spawned != Some(process.pid),
+            main: main == Some(process.pid),
+            wait_channel: wait_channel.unwrap_or_default(),
+        });
+    }
+    tree
+}

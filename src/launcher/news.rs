@@ -1,0 +1,190 @@
+//! News from the kernel, translated into events for the rules. Wake-ups are hints: after each the
+//! level is read.
+
+use super::leaves::Start;
+use super::Launcher;
+use super::chores::Answer;
+use crate::kernel::notify_socket::Message;
+use crate::kernel::reap::{self, ExitStatus};
+use crate::kernel::{membership, pidfd};
+use crate::supervision::name::UnitName;
+use crate::supervision::why::Exit;
+use crate::supervision::{Event, Moment, Notice, Pid};
+
+/// Notifications that are read in one turn, so that a flood of them keeps nobody else waiting.
+const NOTIFICATIONS_A_TURN: usize = 64;
+
+impl Launcher {
+    /// Handles the signals that came. SIGCHLD is a hint: every death there is is taken.
+    pub(super) fn take_signals(&mut self, now: Moment) {
+        for signal in self.signals.pending() {
+            match signal {
+                libc::SIGCHLD => self.bury_all(now),
+                libc::SIGHUP => self.read_units_for(None),
+                _ if self.going_down => {}
+                _ => {
+                    log::info!("asked to end by a signal: stopping all services in order");
+                    self.going_down = true;
+                    self.supervisor.go_down(now);
+                }
+            }
+        }
+    }
+
+    fn bury_all(&mut self, now: Moment) {
+        while let Some(pid) = reap::next_dead() {
+            // What the child reported before its end comes before its end.
+            if self.births.is_open(pid) {
+                self.take_report(pid, now);
+            }
+            let owner = self.owner_of(pid);
+            let exit = reap::bury(pid).map_or(Exit::Unknown, exit_of);
+            if self.births.bury(pid) || self.lane.buried(pid, &self.poll, now) {
+                continue;
+            }
+            if let Some((name, start)) = owner {
+                self.tell_exit(&name, start, pid, exit, now);
+            }
+        }
+    }
+
+    /// Whose process this zombie was: ours by birth, or by the leaf it died in.
+    fn owner_of(&self, pid: Pid) -> Option<Start> {
+        if let Some(owner) = self.births.owner(pid) {
+            return Some(owner.clone());
+        }
+        let membership = membership::cgroup_of(pid)?;
+        if membership.removed {
+            return None;
+        }
+        let (name, start) = self.tree.locate(&membership)?;
+        Some((UnitName::new(&name).ok()?, start))
+    }
+
+    fn tell_exit(&mut self, name: &UnitName, start: u64, pid: Pid, exit: Exit, now: Moment) {
+        let populated = self.is_populated(name, start);
+        let event = Event::Exited { pid, exit, populated };
+        self.supervisor.handle(name.as_str(), start, event, now);
+    }
+
+    /// The level of a leaf. One that cannot be read counts as populated: nothing may start over
+    /// processes that are merely not seen.
+    fn is_populated(&self, name: &UnitName, start: u64) -> bool {
+        self.leaves.get(name, start).is_some_and(|entry| {
+            entry.leaf.populated().unwrap_or_else(|error| {
+                log::error!("{error}");
+                true
+            })
+        })
+    }
+
+    /// A process that an earlier supervisor started has ended; somebody else buries it.
+    pub(super) fn take_adopted_exit(&mut self, pid: Pid, now: Moment) {
+        let Some(((name, start), fd)) = self.adopted.remove(&pid) else { return };
+        self.poll.remove(&fd);
+        let exit = pidfd::exit_status(&fd).map_or(Exit::Unknown, exit_of);
+        self.tell_exit(&name, start, pid, exit, now);
+    }
+
+    /// Reads the level of every leaf that woke.
+    pub(super) fn take_leaf_events(&mut self, now: Moment) {
+        let drained = self.leaf_events.drain();
+        let woken: Vec<Start> = if drained.overflow {
+            self.leaves.starts()
+        } else {
+            drained.woken.iter().filter_map(|watch| self.leaves.of_watch(*watch).cloned()).collect()
+        };
+        for (name, start) in woken {
+            if !self.is_populated(&name, start) {
+                self.supervisor.handle(name.as_str(), start, Event::Emptied, now);
+            }
+        }
+    }
+
+    /// Reads notifications. A sender counts by the leaf it lives in, not by its process id.
+    pub(super) fn take_notifications(&mut self, now: Moment) {
+        for _ in 0..NOTIFICATIONS_A_TURN {
+            let Some(message) = self.notifications.receive() else { return };
+            let Some((name, start)) = self.sender_of(&message) else { continue };
+            let Some(entry) = self.leaves.get(&name, start) else { continue };
+            let notice = parse_notice(&message.text, |pid| entry.leaf.contains(pid));
+            self.supervisor.handle(name.as_str(), start, Event::Notified(notice), now);
+        }
+    }
+
+    fn sender_of(&self, message: &Message) -> Option<Start> {
+        let by_inode = message.cgroup_id.and_then(|inode| self.leaves.of_inode(inode));
+        by_inode.cloned().or_else(|| self.owner_of(message.pid))
+    }
+
+    /// Takes what the thread for slow work has done.
+    pub(super) fn take_chores(&mut self, now: Moment) {
+        for answer in self.chores.answers() {
+            match answer {
+                Answer::Removed { name, result } => {
+                    if let Err(error) = result {
+                        log::error!("{name}: {error}; the empty leaf stays");
+                    }
+                    self.leaves.removed(&name);
+                    self.calls.touch(&name);
+                    self.forget_removed(&name);
+                }
+                Answer::Killed { result } => {
+                    if let Err(error) = result {
+                        log::error!("{error}; it is tried again");
+                    }
+                }
+                Answer::UnitsRead { result } => self.take_units(result, now),
+            }
+        }
+    }
+}
+
+/// The kernel's word for an end in the rules' words.
+pub const fn exit_of(status: ExitStatus) -> Exit {
+    match status {
+        ExitStatus::Code(code) => Exit::Code(code),
+        ExitStatus::Signal { number, core } => Exit::Signal { number, core },
+    }
+}
+
+/// Reads a message of sd_notify(3): lines of `NAME=value`; unknown ones mean nothing. A main
+/// process is taken only if it is in the sender's leaf.
+fn parse_notice(text: &[u8], is_member: impl Fn(Pid) -> bool) -> Notice {
+    let mut notice = Notice::default();
+    for line in String::from_utf8_lossy(text).lines() {
+        match line.split_once('=') {
+            Some(("READY", "1")) => notice.ready = true,
+            Some(("RELOADING", "1")) => notice.reloading = true,
+            Some(("STOPPING", "1")) => notice.stopping = true,
+            Some(("STATUS", status)) => notice.status = Some(status.to_owned()),
+            Some(("MAINPID", pid)) => notice.main = pid.parse().ok().filter(|pid| is_member(*pid)),
+            Some(("EXTEND_TIMEOUT_USEC", usec)) => {
+                notice.extend = usec.parse().ok().map(|usec: u64| usec / 1_000);
+            }
+            _ => {}
+        }
+    }
+    notice
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_notice;
+    use crate::supervision::Notice;
+
+    #[test]
+    fn a_notice_is_read_line_by_line_and_strangers_are_no_main_process() {
+        let text = b"READY=1\nSTATUS=at work\nMAINPID=7\nEXTEND_TIMEOUT_USEC=1500000\nX=1";
+        let expected = Notice {
+            ready: true,
+            status: Some("at work".into()),
+            main: Some(7),
+            extend: Some(1_500),
+            ..Notice::default()
+        };
+        assert_eq!(parse_notice(text, |pid| pid == 7), expected);
+        assert_eq!(parse_notice(b"MAINPID=1", |pid| pid == 7), Notice::default());
+        assert_eq!(parse_notice(b"\xff\n\n=", |_| true), Notice::default());
+    }
+}

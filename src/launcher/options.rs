@@ -1,0 +1,39 @@
+//! The command line of `service-launcher`.
+
+use std::path::PathBuf;
+
+use crate::journal;
+
+/// Supervises the services that the unit files describe.
+///
+/// Every start of a service is born in its own cgroup v2 leaf; the leaf says whether the service
+/// lives, and the leaf is what is killed. SIGTERM stops all services in order and ends the
+/// supervisor. SIGHUP reads the unit files again. After SIGKILL the services go on, and the next
+/// service-launcher finds them again.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(
+    name = "service-launcher",
+    version,
+    after_help = "Example:\n  service-launcher --units ./units --run-dir /run/mine \
+                  --log-dir /var/log/mine\n\n\
+                  Exit status: 0 after an orderly end, 1 when it cannot run, \
+                  2 when the command line is wrong."
+)]
+#[group(id = "launcher")]
+pub struct Options {
+    /// Directory of the unit files, *.yml and *.yaml
+    #[arg(long, value_name = "DIR", default_value = "/etc/yml-services")]
+    pub units: PathBuf,
+    /// The cgroup v2 directory to work below; found from /proc when not given
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_root: Option<PathBuf>,
+    /// Let members of this group look (list, status, watch), not control
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Be the log lane (the supervisor starts it by itself)
+    #[arg(long, hide = true)]
+    pub journal: bool,
+    /// Options that the supervisor hands to its log lane
+    #[command(flatten)]
+    pub lane: journal::Options,
+}

@@ -1,0 +1,230 @@
+//! Doing what the rules ask for.
+
+use super::chores::Chore;
+use super::leaves::End;
+use super::{Launcher, STARTS_A_TURN};
+use crate::kernel::{accounting, files, process};
+use crate::supervision::main_process::{self, Member};
+use crate::supervision::name::UnitName;
+use crate::supervision::record::Record;
+use crate::supervision::status::{MAX_TREE, StateWord};
+use crate::supervision::unit::Unit;
+use crate::supervision::why::{SignalName, Span};
+use crate::supervision::{Action, Event, Moment, Pid, Who};
+
+/// The most bytes that a PID file may have.
+const MAX_PID_FILE: usize = 64;
+
+impl Launcher {
+    /// Performs actions and feeds the results back, until none is left or so many starts were made
+    /// that others should have a turn.
+    pub(super) fn perform_all(&mut self, now: Moment) {
+        let mut starts = 0;
+        loop {
+            self.actions.extend(self.supervisor.take_actions());
+            if starts == STARTS_A_TURN {
+                return;
+            }
+            let Some(action) = self.actions.pop_front() else { return };
+            starts += usize::from(matches!(action, Action::Spawn { .. }));
+            self.perform(action, now);
+        }
+    }
+
+    fn perform(&mut self, action: Action, now: Moment) {
+        match action {
+            Action::Spawn { unit, start, role } => self.spawn(&unit, start, role, now),
+            Action::Signal { name, start, who, signal } => {
+                self.signal(&name, start, who, signal, now);
+            }
+            Action::KillTree { name, start } => self.kill_tree(&name, start, now),
+            Action::ReportStuck { name, start } => self.report_stuck(&name, start),
+            Action::FindMain { name, start } => self.find_main(&name, start, now),
+            Action::RemoveLeaf { name, start } => self.remove_leaf(name, start, now),
+            Action::Save { name, record } => self.save(&name, &record),
+            Action::Changed { name, start, from, to, why } => {
+                let colon = if why.is_empty() { "" } else { ": " };
+                log::info!("{name}: {from} -> {to}{colon}{why} (start {start})");
+                self.calls.changed(&mut self.server, (&name, start), (from, to), why, now);
+            }
+        }
+    }
+
+    fn signal(&mut self, name: &UnitName, start: u64, who: Who, signal: i32, now: Moment) {
+        let is_ending = self.word(name).is_some_and(|word| word == StateWord::Stopping);
+        let Some(entry) = self.leaves.get_mut(name, start) else { return };
+        let sent = match who {
+            Who::All => entry.leaf.signal_all(signal, is_ending),
+            Who::One(pid) => entry.leaf.signal_member(pid, signal).map(usize::from),
+        };
+        match sent {
+            Ok(count) if is_ending && entry.end.is_none() => {
+                entry.end = Some(End { began: now, processes: count, killed: None });
+            }
+            Ok(_) => {}
+            Err(error) => log::warn!("{name}: {}: {error}", SignalName(signal)),
+        }
+    }
+
+    fn kill_tree(&mut self, name: &UnitName, start: u64, now: Moment) {
+        let Some(entry) = self.leaves.get_mut(name, start) else { return };
+        let left = entry.leaf.members().map_or(0, |members| members.len());
+        let end = entry.end.get_or_insert(End { began: now, processes: left, killed: None });
+        end.killed.get_or_insert((now, left));
+        if entry.leaf.has_kill() {
+            if let Err(error) = entry.leaf.kill() {
+                log::error!("{name}: {error}; it is tried again");
+            }
+        } else {
+            self.chores.add(Chore::KillByFreezing { leaf: entry.leaf.clone() });
+        }
+    }
+
+    fn report_stuck(&self, name: &UnitName, start: u64) {
+        let Some(entry) = self.leaves.get(name, start) else { return };
+        let members = entry.leaf.members().unwrap_or_default();
+        for process in process::read_many(&members, 5) {
+            let channel = process::wait_channel(process.pid).unwrap_or_else(|| "-".into());
+            log::error!(
+                "{name}: killed, but pid {} ({}) stays: state {}, waits in {channel}",
+                process.pid,
+                process.comm,
+                process.state
+            );
+        }
+    }
+
+    fn find_main(&mut self, name: &UnitName, start: u64, now: Moment) {
+        let (main, certain) = self.look_for_main(name, start);
+        let event = Event::MainFound { main, certain };
+        self.supervisor.handle(name.as_str(), start, event, now);
+    }
+
+    /// The main process by PID file when there is one in order, otherwise by a look at the leaf.
+    fn look_for_main(&self, name: &UnitName, start: u64) -> (Option<Pid>, bool) {
+        let Some(entry) = self.leaves.get(name, start) else { return (None, false) };
+        let unit = self.supervisor.service(name.as_str()).map(|service| service.unit());
+        if let Some(path) = unit.and_then(|unit| unit.pid_file.as_ref()) {
+            let said = files::read_small(path, MAX_PID_FILE).ok().and_then(|text| parse_pid(&text));
+            if let Some(pid) = said.filter(|pid| entry.leaf.contains(*pid)) {
+                return (Some(pid), true);
+            }
+        }
+        let members = entry.leaf.members().unwrap_or_default();
+        // A crowd has no main process that a guess would find, and takes long to read.
+        if members.len() > MAX_TREE {
+            return (None, false);
+        }
+        let members: Vec<Member> = process::read_many(&members, MAX_TREE)
+            .into_iter()
+            .map(|p| Member { pid: p.pid, parent: p.parent, session: p.session })
+            .collect();
+        (main_process::pick(&members), false)
+    }
+
+    fn remove_leaf(&mut self, name: UnitName, start: u64, now: Moment) {
+        let Some(entry) = self.leaves.remove(&(name.clone(), start), &self.leaf_events) else {
+            return;
+        };
+        if let Some(end) = entry.end {
+            let proof = prove(end, now);
+            if end.killed.is_some() {
+                log::warn!("{name}: {proof}");
+            }
+            self.leaves.proofs.insert(name.clone(), proof);
+        }
+        self.chores.add(Chore::Remove { name, leaf: entry.leaf });
+    }
+
+    fn save(&mut self, name: &UnitName, record: &Record) {
+        let alive = record.state.is_alive();
+        // An orderly end leaves no record: everything enabled starts anew next time.
+        if !alive && self.going_down {
+            return;
+        }
+        let leaf = self.leaves.get(name, record.start).map(|entry| &entry.leaf);
+        self.records.save(name, record, leaf.filter(|_| alive));
+    }
+
+    /// Sets what the unit's cgroup may use. What cannot be set is reported here and in the status.
+    pub(super) fn set_limits(&mut self, unit: &Unit) {
+        let group = self.tree.group_path(unit.name.as_str());
+        let mut missing = Vec::new();
+        for (key, file, value) in limits_of(unit) {
+            if let Err(error) = accounting::set_limit(&group, file, &value) {
+                let controller = file.split('.').next().unwrap_or(file);
+                let text = if self.controllers.iter().any(|on| on == controller) {
+                    format!("{key}: {error}")
+                } else {
+                    format!("{key}: the {controller} controller is not available in this cgroup")
+                };
+                log::warn!("{}: {text}; it runs without this limit", unit.name);
+                missing.push(text);
+            }
+        }
+        if missing.is_empty() {
+            self.missing_limits.remove(&unit.name);
+        } else {
+            self.missing_limits.insert(unit.name.clone(), missing);
+        }
+    }
+
+    pub(super) fn word(&self, name: &UnitName) -> Option<StateWord> {
+        self.supervisor.service(name.as_str()).map(|service| service.word())
+    }
+}
+
+/// Key, kernel file and value of each limit (cgroup-v2, "Controllers").
+fn limits_of(unit: &Unit) -> Vec<(&'static str, &'static str, String)> {
+    /// The period of cpu.max in microseconds, the kernel's default.
+    const PERIOD: u64 = 100_000;
+    let limits = &unit.limits;
+    let memory = limits.memory_bytes.map(|bytes| ("mem_limit", "memory.max", bytes.to_string()));
+    let pids = limits.pids.map(|count| ("pids_limit", "pids.max", count.to_string()));
+    let cpus = limits.milli_cpus.map(|milli| {
+        let quota = (milli.saturating_mul(PERIOD) / 1_000).max(1_000);
+        ("cpus", "cpu.max", format!("{quota} {PERIOD}"))
+    });
+    [memory, pids, cpus].into_iter().flatten().collect()
+}
+
+/// A PID file holds one decimal number above 1, perhaps between blanks.
+fn parse_pid(text: &[u8]) -> Option<Pid> {
+    let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t', '\n', '\r']);
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|pid| digits && *pid > 1)
+}
+
+/// The proof of an end, in words.
+fn prove(end: End, now: Moment) -> String {
+    let count = |number: usize| match number {
+        1 => "1 process".to_owned(),
+        number => format!("{number} processes"),
+    };
+    match end.killed {
+        None => {
+            let took = Span(now.saturating_sub(end.began));
+            format!("{} gone in {took}", count(end.processes))
+        }
+        Some((at, left)) => format!(
+            "{} asked, {} killed after {}, all gone {} later",
+            count(end.processes),
+            left,
+            Span(at.saturating_sub(end.began)),
+            Span(now.saturating_sub(at))
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_pid;
+
+    #[test]
+    fn a_pid_file_holds_one_decimal_number_and_nothing_else() {
+        assert_eq!(parse_pid(b" 123\n"), Some(123));
+        for bad in ["", "1", "0", "-1", "+5", "0x10", "12 34", "4294967296", "12\0", "abc"] {
+            assert_eq!(parse_pid(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+}

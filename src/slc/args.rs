@@ -1,0 +1,269 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use nix::sys::signal::Signal;
+
+use crate::protocol::{SOCKET, Who};
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done; with status: every unit named lives, or is done
+  1  it failed, or was refused
+  2  the command line makes no sense
+  3  a unit is not running
+  4  no such unit
+  5  the supervisor cannot be reached: it does not run, or went away
+  6  no answer in time
+  7  permission denied
+
+Environment:
+  TREEWARD_SOCKET  the control socket, instead of /run/treeward/control.sock
+  NO_COLOR         no colours unless --color=always";
+
+/// Starts, stops and shows services.
+#[derive(Debug, Parser)]
+#[command(name = "slc", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(super) struct Args {
+    /// The control socket [default: $TREEWARD_SOCKET or /run/treeward/control.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// How long to wait for an answer [default: 10; orders wait as long as it takes]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Args {
+    /// The socket: from the option, the environment, or where it always is.
+    pub fn socket(&self) -> PathBuf {
+        let environment = || std::env::var_os("TREEWARD_SOCKET").filter(|path| !path.is_empty());
+        self.socket
+            .clone()
+            .or_else(|| environment().map(PathBuf::from))
+            .unwrap_or_else(|| SOCKET.into())
+    }
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Also in pipes and files
+    Always,
+    /// Nowhere
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Every service in a line, and every unit file that could not be used
+    #[command(after_help = "Example: slc list --json | jq -r '.services[].name'")]
+    List {
+        /// One JSON object: {"services": [...], "problems": [...]}
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// All that is known of units, with their processes and last log lines
+    #[command(after_help = "Example: slc status nginx")]
+    Status {
+        /// The units; every one when none is named
+        #[arg(value_name = "UNIT")]
+        units: Vec<String>,
+        /// One JSON object: {"services": [...]}
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Bring units up, after those they need
+    #[command(
+        after_help = "Example: slc start nginx redis",
+        arg_required_else_help = true
+    )]
+    Start(Order),
+
+    /// Bring units down with every process they have
+    #[command(after_help = "Example: slc stop nginx", arg_required_else_help = true)]
+    Stop(Order),
+
+    /// Bring units down, then up
+    #[command(
+        after_help = "Example: slc restart --timeout 30 nginx",
+        arg_required_else_help = true
+    )]
+    Restart(Order),
+
+    /// Let units read their configuration again; without a unit: read the unit files again
+    #[command(after_help = "Examples: slc reload nginx\n          slc reload")]
+    Reload(Order),
+
+    /// Send a signal to the processes of a unit
+    #[command(after_help = "Example: slc kill --signal HUP --who main nginx")]
+    Kill {
+        /// The signal, by name or number
+        #[arg(long, short, default_value = "TERM", value_parser = signal)]
+        signal: i32,
+        /// To all of them, to the main process, or to one by its PID
+        #[arg(long, short, default_value = "all", value_parser = who)]
+        who: Who,
+        /// The unit
+        unit: String,
+    },
+
+    /// The log of a unit; works without a supervisor too
+    #[command(after_help = "Example: slc journal -f -n 20 nginx")]
+    Journal(Wanted),
+
+    /// Every change of state from now on, until Ctrl-C
+    #[command(after_help = "Example: slc watch --json | jq -r .why")]
+    Watch {
+        /// One JSON object in a line for each change
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// The versions, and where the supervisor works
+    #[command(after_help = "Example: slc version --json")]
+    Version {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// An order for units.
+#[derive(Debug, clap::Args)]
+pub(super) struct Order {
+    /// The units
+    #[arg(value_name = "UNIT")]
+    pub units: Vec<String>,
+    /// Do not wait until they have come to rest
+    #[arg(long)]
+    pub no_wait: bool,
+    /// One JSON object: {"outcomes": [...]}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to show of a log.
+#[derive(Debug, clap::Args)]
+pub(super) struct Wanted {
+    /// The unit; `treeward` for the supervisor itself
+    pub unit: String,
+    /// Show lines as they come, until Ctrl-C
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How many of the last lines
+    #[arg(long, short = 'n', default_value_t = 100, value_name = "COUNT")]
+    pub lines: usize,
+    /// How to show them
+    #[arg(long, short, default_value = "short", value_name = "FORMAT")]
+    pub output: Format,
+    /// Where the logs are [default: what the supervisor says, or /var/log/treeward]
+    #[arg(long, value_name = "PATH")]
+    pub log_dir: Option<PathBuf>,
+}
+
+/// How log lines are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Local time and text
+    Short,
+    /// One JSON object in a line
+    Json,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "a number of seconds above 0 is expected, such as 2 or 0.5".to_owned();
+    let seconds = text.parse().map_err(|_| wrong())?;
+    let time = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+    if time.is_zero() {
+        Err(wrong())
+    } else {
+        Ok(time)
+    }
+}
+
+/// `HUP`, `SIGHUP`, `hup` or `1`; real-time signals by number.
+fn signal(text: &str) -> Result<i32, String> {
+    if let Ok(number) = text.parse() {
+        return if (1..=64).contains(&number) {
+            Ok(number)
+        } else {
+            Err("signals have the numbers 1 to 64".to_owned())
+        };
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    Signal::from_str(&format!("SIG{name}"))
+        .map(|signal| signal as i32)
+        .map_err(|_| "no such signal; 'kill -l' lists them".to_owned())
+}
+
+fn who(text: &str) -> Result<Who, String> {
+    Who::from_word(text).ok_or_else(|| "expected are: all, main, or a PID".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Args, Command, seconds, signal};
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        for command in Args::command().get_subcommands() {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains(&format!("slc {}", command.get_name())),
+                "{help}"
+            );
+        }
+    }
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        for text in ["HUP", "SIGHUP", "hup", "1"] {
+            assert_eq!(signal(text), Ok(1), "{text}");
+        }
+        assert_eq!(signal("34"), Ok(34));
+        for text in ["0", "65", "-1", "FOO", ""] {
+            assert!(signal(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_above_zero() {
+        assert_eq!(seconds("0.5").unwrap().as_millis(), 500);
+        for text in ["0", "-1", "x", "inf", "NaN", "1e99", ""] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn options_for_all_commands_may_stand_behind_the_command() {
+        let args = Args::parse_from(["slc", "stop", "a", "--socket", "/s", "--timeout", "2"]);
+        assert_eq!(args.socket().to_str(), Some("/s"));
+        assert!(matches!(args.command, Command::Stop(order) if order.units == ["a"]));
+    }
+}

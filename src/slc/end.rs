@@ -1,0 +1,154 @@
+//! How slc ends: what is written, and which exit status follows.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use super::Supervisor;
+use super::style::clean;
+use crate::protocol::client::ClientError;
+use crate::protocol::message::Listing;
+use crate::protocol::{Failure, Request};
+
+/// The exit status, documented in `slc --help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Done = 0,
+    Failed = 1,
+    NotRunning = 3,
+    NoSuchUnit = 4,
+    Unreachable = 5,
+    Silent = 6,
+    Denied = 7,
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> Self {
+        Self::from(end as u8)
+    }
+}
+
+/// Why a command could not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    /// The supervisor said no, or nothing.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Standard output could not be written.
+    #[error("standard output: {0}")]
+    Output(io::Error),
+    /// A log could not be read.
+    #[error("{}: {source}", path.display())]
+    Log {
+        /// Where the logs are.
+        path: std::path::PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl Failed {
+    /// Tells people on standard error, and gives the exit status.
+    pub fn tell(&self, supervisor: &Supervisor) -> End {
+        if let Self::Client(ClientError::Failed(Failure::NoSuchUnit { unit, similar })) = self {
+            complain(&no_such_unit(unit, similar));
+            if let Some(text) = diagnostic_of(supervisor, unit) {
+                complain(&text);
+            }
+        } else {
+            complain(&self.to_string());
+        }
+        self.end()
+    }
+
+    fn end(&self) -> End {
+        let Self::Client(error) = self else {
+            return End::Failed;
+        };
+        match error {
+            ClientError::NotThere { .. } | ClientError::HungUp | ClientError::System { .. } => {
+                End::Unreachable
+            }
+            ClientError::NotAllowed { .. } => End::Denied,
+            ClientError::Silent { .. } => End::Silent,
+            ClientError::BadAnswer(_) => End::Failed,
+            ClientError::Failed(failure) => match failure {
+                Failure::NoSuchUnit { .. } => End::NoSuchUnit,
+                Failure::NotRunning { .. } => End::NotRunning,
+                Failure::PermissionDenied {} => End::Denied,
+                Failure::Busy { .. } => End::Unreachable,
+                _ => End::Failed,
+            },
+        }
+    }
+}
+
+/// Writes text to standard output at once. Who has stopped reading has seen enough: that is no
+/// failure, but the time to end.
+pub(super) fn put(text: &str) -> Result<End, Failed> {
+    match write(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(End::Done),
+        Err(error) => Err(Failed::Output(error)),
+        Ok(()) => Ok(End::Done),
+    }
+}
+
+/// Writes text to standard output at once.
+pub(super) fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Writes to standard error, as `slc: ...`. When even that fails nobody can be told.
+pub(super) fn complain(text: &str) {
+    let lines: Vec<_> = text.trim_end().lines().map(clean).collect();
+    let _ = io::stderr()
+        .lock()
+        .write_all(format!("slc: {}\n", lines.join("\n")).as_bytes());
+}
+
+/// "no such unit: ngnix; did you mean nginx?"
+fn no_such_unit(unit: &str, similar: &[String]) -> String {
+    match similar {
+        [] => format!("no such unit: {unit}"),
+        [one] => format!("no such unit: {unit}; did you mean {one}?"),
+        [first @ .., last] => {
+            format!(
+                "no such unit: {unit}; did you mean {} or {last}?",
+                first.join(", ")
+            )
+        }
+    }
+}
+
+/// A unit may be missing because its file could not be used: then that is the answer.
+fn diagnostic_of(supervisor: &Supervisor, unit: &str) -> Option<String> {
+    let listing: Listing = supervisor.ask(&Request::List).ok()?;
+    let problem = listing
+        .problems
+        .into_iter()
+        .find(|problem| problem.name == unit)?;
+    Some(format!("its file could not be used:\n{}", problem.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_such_unit;
+
+    #[test]
+    fn a_wrong_name_brings_those_that_come_near() {
+        let similar = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            no_such_unit("ngnix", &names)
+        };
+        assert_eq!(similar(&[]), "no such unit: ngnix");
+        assert_eq!(
+            similar(&["nginx"]),
+            "no such unit: ngnix; did you mean nginx?"
+        );
+        assert_eq!(
+            similar(&["a", "b", "c"]),
+            "no such unit: ngnix; did you mean a, b or c?"
+        );
+    }
+}

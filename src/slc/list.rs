@@ -1,0 +1,196 @@
+//! `slc list`.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use super::style::{Style, clean, span, state_color};
+use crate::protocol::message::Listing;
+use crate::supervision::status::Summary;
+
+const HEADER: [&str; 5] = ["NAME", "STATE", "SINCE", "MAIN", "WHY"];
+
+/// Every service in a line, then the unit files that could not be used.
+#[must_use]
+pub fn render(listing: &Listing, style: &Style) -> String {
+    let rows: Vec<[Cow<'_, str>; 5]> = listing
+        .services
+        .iter()
+        .map(|service| row(service, style.now))
+        .collect();
+    // The last column is as wide as it is.
+    let widths: [usize; 4] = std::array::from_fn(|column| {
+        let widest = rows
+            .iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0);
+        widest.max(HEADER[column].len())
+    });
+    let mut out = String::with_capacity(64 + rows.len() * 100);
+    if rows.is_empty() {
+        out.push_str("no services\n");
+    } else {
+        let header = HEADER.map(Cow::Borrowed);
+        line(&mut out, &header, &widths, "1", style);
+    }
+    for (row, service) in rows.iter().zip(&listing.services) {
+        line(&mut out, row, &widths, state_color(service.state), style);
+    }
+    problems(&mut out, listing, style);
+    out
+}
+
+fn row(service: &Summary, now: u64) -> [Cow<'_, str>; 5] {
+    let why = if service.why.is_empty() {
+        &service.description
+    } else {
+        &service.why
+    };
+    [
+        clean(&service.name),
+        Cow::Borrowed(service.state.as_str()),
+        Cow::Owned(span(now.saturating_sub(service.since), 1)),
+        service
+            .main_pid
+            .map_or(Cow::Borrowed("-"), |pid| Cow::Owned(pid.to_string())),
+        clean(why),
+    ]
+}
+
+/// Writes one line; `color` is that of the state, or of the whole header.
+fn line(
+    out: &mut String,
+    row: &[Cow<'_, str>; 5],
+    widths: &[usize; 4],
+    color: &str,
+    style: &Style,
+) {
+    let [name, state, since, main, why] = row;
+    let [w_name, w_state, w_since, w_main] = widths;
+    // Colours have no width, so they are put round text that is padded already.
+    let state = format!("{state:w_state$}");
+    let used = widths.iter().sum::<usize>() + 4 * 2;
+    let start = out.len();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        out,
+        "{name:w_name$}  {}  {since:>w_since$}  {main:>w_main$}  {}",
+        style.paint(&state, color),
+        style.fit(why, used),
+    );
+    out.truncate(start + out[start..].trim_end().len());
+    out.push('\n');
+}
+
+/// The first line of each diagnostic, and where the rest is.
+fn problems(out: &mut String, listing: &Listing, style: &Style) {
+    let problems = &listing.problems;
+    if problems.is_empty() {
+        return;
+    }
+    let files = if problems.len() == 1 {
+        "unit file"
+    } else {
+        "unit files"
+    };
+    let headline = format!("{} {files} could not be used:", problems.len());
+    let _ = writeln!(out, "\n{}", style.paint(&headline, "1;31"));
+    for problem in problems {
+        let first = clean(problem.text.lines().next().unwrap_or_default());
+        let name = clean(&problem.name);
+        let used = name.chars().count() + 4;
+        let _ = writeln!(out, "  {name}: {}", style.fit(&first, used));
+    }
+    let _ = writeln!(out, "The rest: slc status {}", clean(&problems[0].name));
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::super::style::Style;
+    use super::render;
+    use crate::protocol::message::Listing;
+    use crate::supervision::status::{Problem, StateWord, Summary};
+
+    fn style() -> Style {
+        Style {
+            color: false,
+            width: None,
+            now: 1_000_000,
+            zone: TimeZone::UTC,
+        }
+    }
+
+    fn summary(name: &str, state: StateWord, main_pid: Option<u32>, why: &str) -> Summary {
+        Summary {
+            name: name.into(),
+            description: "A web server".into(),
+            state,
+            since: 1_000_000 - 192_000,
+            wanted: true,
+            why: why.into(),
+            main_pid,
+            restarts: 0,
+        }
+    }
+
+    fn listing() -> Listing {
+        Listing {
+            services: vec![
+                summary("größe", StateWord::Up, Some(1234), ""),
+                summary(
+                    "nginx",
+                    StateWord::Failed,
+                    None,
+                    "exit status 1\x1b[2J, 5 restarts",
+                ),
+            ],
+            problems: vec![Problem {
+                name: "bad".into(),
+                text: "bad.yml:3:1: unknown key 'comand'\n 3 | comand: x".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn services_stand_in_columns_and_problems_at_the_end() {
+        let shown = render(&listing(), &style());
+        assert_eq!(
+            shown,
+            "\
+NAME   STATE   SINCE  MAIN  WHY
+größe  up      3 min  1234  A web server
+nginx  failed  3 min     -  exit status 1\\x1b[2J, 5 restarts
+
+1 unit file could not be used:
+  bad: bad.yml:3:1: unknown key 'comand'
+The rest: slc status bad
+"
+        );
+    }
+
+    #[test]
+    fn a_terminal_gets_colours_and_lines_that_fit() {
+        let style = Style {
+            color: true,
+            width: Some(40),
+            ..style()
+        };
+        let shown = render(&listing(), &style);
+        let line = shown.lines().nth(2).unwrap();
+        assert_eq!(
+            line,
+            "nginx  \x1b[1;31mfailed\x1b[0m  3 min     -  exit status…"
+        );
+    }
+
+    #[test]
+    fn no_services_is_an_answer() {
+        let nothing = Listing {
+            services: Vec::new(),
+            problems: Vec::new(),
+        };
+        assert_eq!(render(&nothing, &style()), "no services\n");
+    }
+}

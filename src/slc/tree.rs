@@ -1,0 +1,112 @@
+//! The process tree of a status.
+
+use std::fmt::Write;
+
+use super::style::{Style, clean, span};
+use crate::supervision::status::ProcessStatus;
+
+/// Draws the tree: branches and PID, age, command line, and what is special. `count` is how many
+/// processes there are; those that were not described are counted at the end.
+pub(super) fn render(out: &mut String, tree: &[ProcessStatus], count: u64, style: &Style) {
+    let branches = branches(tree);
+    let rows: Vec<(String, String)> = tree
+        .iter()
+        .zip(&branches)
+        .map(|(process, branch)| (format!("{branch}{}", process.pid), span(process.age, 2)))
+        .collect();
+    let widest = |column: fn(&(String, String)) -> &String| {
+        rows.iter()
+            .map(|row| column(row).chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let (pids, ages) = (widest(|row| &row.0), widest(|row| &row.1));
+    for ((pid, age), process) in rows.iter().zip(tree) {
+        let notes = notes(process);
+        let used = 2 + pids + 2 + ages + 2 + notes.chars().count();
+        let command = clean(&process.command);
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "  {pid:pids$}  {age:>ages$}  {}{}",
+            style.fit(&command, used),
+            style.paint(&notes, if process.main { "32" } else { "33" }),
+        );
+    }
+    let more = count.saturating_sub(tree.len() as u64);
+    if more > 0 && !tree.is_empty() {
+        let _ = writeln!(out, "  and {more} more");
+    }
+}
+
+/// What stands before each PID. The tree comes as it is walked, so a process is the last of its
+/// siblings when nothing of its depth follows before something less deep: going backwards, a
+/// depth is open while a later process hangs on it.
+fn branches(tree: &[ProcessStatus]) -> Vec<String> {
+    // More would not fit on any screen.
+    const DEEPEST: usize = 40;
+    let mut open = [false; DEEPEST + 1];
+    let mut branches: Vec<String> = tree
+        .iter()
+        .rev()
+        .map(|process| {
+            let depth = usize::try_from(process.depth)
+                .unwrap_or(DEEPEST)
+                .min(DEEPEST);
+            let above = open[..depth]
+                .iter()
+                .map(|open| if *open { "│  " } else { "   " });
+            let own = if open[depth] { "├─ " } else { "└─ " };
+            let branch = above.chain([own]).collect();
+            open[depth] = true;
+            open[depth + 1..].fill(false);
+            branch
+        })
+        .collect();
+    branches.reverse();
+    branches
+}
+
+/// "  [main, adopted]"
+fn notes(process: &ProcessStatus) -> String {
+    let mut notes = Vec::new();
+    if process.main {
+        notes.push("main".to_owned());
+    }
+    if process.adopted {
+        notes.push("adopted".to_owned());
+    }
+    match process.state.as_str() {
+        "Z" => notes.push("zombie".to_owned()),
+        "T" => notes.push("stopped".to_owned()),
+        "t" => notes.push("traced".to_owned()),
+        "D" => notes.push("waits in the kernel".to_owned()),
+        _ => {}
+    }
+    if notes.is_empty() {
+        String::new()
+    } else {
+        format!("  [{}]", notes.join(", "))
+    }
+}
+
+/// A sentence for each process that cannot end now, because no signal reaches it where it waits.
+pub(super) fn stuck(tree: &[ProcessStatus]) -> Vec<String> {
+    let waits = tree
+        .iter()
+        .filter(|process| !process.wait_channel.is_empty());
+    waits
+        .filter_map(|process| {
+            let ProcessStatus {
+                pid, wait_channel, ..
+            } = process;
+            match process.state.as_str() {
+                "D" => Some(format!(
+                    "{pid} waits in the kernel ({wait_channel}) and cannot end before that does"
+                )),
+                "t" => Some(format!("{pid} is held by a tracer ({wait_channel})")),
+                _ => None,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,43 @@
+//! When an order is carried out, and what to tell the person who gave it.
+
+use super::Order;
+use super::service::{Service, State};
+use super::service_life::Life;
+use super::why::{Obstacle, Why};
+
+/// Judges an order by the state now. `None`: not decided yet. Otherwise whether it was carried
+/// out, and one line for people.
+#[must_use]
+pub fn judge(
+    order: Order,
+    service: &Service,
+    obstacles: &[Obstacle],
+) -> Option<(bool, String)> {
+    match order {
+        Order::Start | Order::Restart => judge_start(service, obstacles),
+        Order::Stop => service.life().is_none().then(|| (true, "stopped".to_owned())),
+        Order::Reload => match service.state() {
+            State::Reloading { .. } => None,
+            State::Up { life: Life { reload_failed: Some(why), .. } } => {
+                Some((false, format!("the reload failed: {why}")))
+            }
+            State::Up { .. } => Some((true, "reloaded".to_owned())),
+            _ => Some((false, format!("{} while reloading: {}", service.word(), service.why()))),
+        },
+    }
+}
+
+fn judge_start(service: &Service, obstacles: &[Obstacle]) -> Option<(bool, String)> {
+    match service.state() {
+        State::Up { .. } | State::Reloading { .. } => Some((true, "up".to_owned())),
+        State::Done => Some((true, "done".to_owned())),
+        State::Down { why: Why::Completed } => Some((true, "completed".to_owned())),
+        State::Down { why } | State::Failed { why } => Some((false, why.to_string())),
+        State::Waiting { .. } => Some((false, service.why())),
+        State::Blocked => match obstacles.first() {
+            Some(never @ Obstacle::Never(..)) => Some((false, never.to_string())),
+            Some(Obstacle::NotYet(_)) | None => None,
+        },
+        State::Starting { .. } | State::Stopping { .. } | State::Killing { .. } => None,
+    }
+}

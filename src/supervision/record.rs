@@ -1,0 +1,49 @@
+//! [`Record`]: what the next supervisor must know about a service, kept on its leaf.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::StateWord;
+use super::why::{Because, Why};
+use super::{Moment, Pid};
+
+/// What is kept on the leaf while a start lives, and in the run directory while it rests.
+/// Unknown fields are ignored and missing ones have defaults, so that two builds understand each
+/// other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The start's number.
+    pub start: u64,
+    /// The state.
+    pub state: StateWord,
+    /// When the state was entered, on the monotonic clock of this boot.
+    #[serde(default)]
+    pub since: Moment,
+    /// Whether the service is wanted up.
+    #[serde(default = "yes")]
+    pub wanted: bool,
+    /// The first process, if it was alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Pid>,
+    /// The main process, if it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main: Option<Pid>,
+    /// When the start or the stop runs out of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Moment>,
+    /// Why it is being ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<Because>,
+    /// Why it is at rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
+    /// Restarts since a person last asked for a start.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Restarts in a row without a healthy run.
+    #[serde(default)]
+    pub attempts: u32,
+}
+
+const fn yes() -> bool {
+    true
+}

@@ -1,0 +1,495 @@
+//! [`Service`]: one service's life as an enum of states, and the one function that changes it.
+
+use std::sync::Arc;
+
+use super::record::Record;
+use super::service_life::{Control, First, Life, Main};
+use super::status::StateWord;
+use super::unit::{Kind, Millis, Reload, Unit};
+use super::why::{Because, Exit, Why};
+use super::{Action, Event, Moment, Pid, Role, Want, Who};
+
+/// How long a killed leaf may stay populated before people are told, in milliseconds; the pause
+/// doubles each time.
+const STUCK_AFTER: Millis = 2_000;
+/// SIGKILL's number, the same on every Linux (signal(7)).
+const SIGKILL: i32 = 9;
+/// How long a reload may take, in milliseconds.
+pub(super) const RELOAD_TIMEOUT: Millis = 90_000;
+
+/// The state, with the data that only it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not running, and nobody wants it to; or about to start, when somebody does.
+    Down { why: Why },
+    /// Wanted up, and waits for a unit it needs.
+    Blocked,
+    /// Wanted up, and sits out its back-off.
+    Waiting { until: Moment, why: Why },
+    /// Its first process was asked for; it is not up yet.
+    Starting { life: Life, give_up: Option<Moment> },
+    /// Doing its work.
+    Up { life: Life },
+    /// Up, and reading its configuration again.
+    Reloading { life: Life, give_up: Moment },
+    /// Asked to end.
+    Stopping { life: Life, because: Because, kill_at: Moment },
+    /// Killed, not empty yet.
+    Killing { life: Life, because: Because, report_at: Moment, pause: Millis },
+    /// A oneshot that ended with 0 and remains.
+    Done,
+    /// Given up on.
+    Failed { why: Why },
+}
+
+/// What may change a service's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Dependencies allow it: start now.
+    Begin,
+    /// Dependencies do not allow it: wait.
+    Block,
+    /// End, for this reason.
+    End(Because),
+    /// Read the configuration again.
+    Reload,
+    /// News from the world about this life.
+    World(Event),
+    /// A deadline may be over.
+    Tick,
+}
+
+/// One service.
+#[derive(Debug, Clone)]
+pub struct Service {
+    unit: Arc<Unit>,
+    pub(super) want: Want,
+    state: State,
+    since: Moment,
+    starts: u64,
+    restarts: u32,
+    pub(super) attempts: u32,
+    pub(super) last_exit: Option<Exit>,
+}
+
+impl Service {
+    /// A service that was never started.
+    pub fn new(unit: Arc<Unit>, now: Moment) -> Self {
+        let why = if unit.enabled { Why::NotStarted } else { Why::NotEnabled };
+        Self {
+            unit,
+            want: Want::Down,
+            state: State::Down { why },
+            since: now,
+            starts: 0,
+            restarts: 0,
+            attempts: 0,
+            last_exit: None,
+        }
+    }
+
+    /// Takes over what an earlier supervisor left: a living start when `populated`, a state of
+    /// rest otherwise. A start that ended while nobody looked is over now, and its restart policy
+    /// is asked.
+    pub fn adopt(&mut self, record: &Record, populated: bool, now: Moment, out: &mut Vec<Action>) {
+        self.starts = self.starts.max(record.start);
+        self.restarts = record.restarts;
+        self.attempts = record.attempts;
+        self.want = if record.wanted { Want::Up } else { Want::Down };
+        self.since = record.since.min(now);
+        let because = record.because.clone().unwrap_or(Because::Asked);
+        let life = || {
+            let mut life = Life::new(record.start);
+            life.first = record.first.map_or(First::Ended(Exit::Unknown), First::Running);
+            life.main = record.main.map_or(Main::Unknown, Main::Guessed);
+            if record.main.is_none() {
+                life.look_soon(now);
+            }
+            life
+        };
+        self.state = match record.state {
+            StateWord::Starting if self.unit.kind == Kind::Auto => State::Up { life: life() },
+            StateWord::Starting => State::Starting { life: life(), give_up: record.deadline },
+            StateWord::Up | StateWord::Reloading => State::Up { life: life() },
+            // The leaf is killed again: a kill that was cut short must not leave anything.
+            StateWord::Stopping | StateWord::Killing => {
+                State::Stopping { life: life(), because, kill_at: record.deadline.unwrap_or(now) }
+            }
+            StateWord::Waiting => State::Waiting {
+                until: record.deadline.unwrap_or(now),
+                why: record.why.clone().unwrap_or(Why::NotStarted),
+            },
+            StateWord::Done => State::Done,
+            StateWord::Failed => {
+                State::Failed { why: record.why.clone().unwrap_or(Why::NotStarted) }
+            }
+            StateWord::Down | StateWord::Blocked => {
+                State::Down { why: record.why.clone().unwrap_or(Why::NotStarted) }
+            }
+        };
+        if let State::Up { life } = &mut self.state {
+            life.up_since = Some(record.since);
+        }
+        if self.word().is_alive() && !populated {
+            self.step(Input::World(Event::Emptied), now, out);
+        }
+    }
+
+    /// The unit it follows.
+    pub const fn unit(&self) -> &Arc<Unit> {
+        &self.unit
+    }
+
+    /// Follows another unit from the next start on.
+    pub fn set_unit(&mut self, unit: Arc<Unit>) {
+        self.unit = unit;
+    }
+
+    /// What is wanted.
+    pub const fn want(&self) -> Want {
+        self.want
+    }
+
+    /// Wants something else. A person's start forgets the restarts before it.
+    pub const fn set_want(&mut self, want: Want) {
+        self.want = want;
+        self.attempts = 0;
+        self.restarts = 0;
+    }
+
+    /// The state.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// When the state was entered.
+    pub const fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// The number of the last start; 0 before the first.
+    pub const fn starts(&self) -> u64 {
+        self.starts
+    }
+
+    /// No start has a number up to this one: a leaf of that number may still exist.
+    pub fn skip_starts(&mut self, number: u64) {
+        self.starts = self.starts.max(number);
+    }
+
+    /// Restarts since a person last asked for a start.
+    pub const fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// How the last process that mattered ended.
+    pub const fn last_exit(&self) -> Option<Exit> {
+        self.last_exit
+    }
+
+    /// The state's word.
+    pub const fn word(&self) -> StateWord {
+        match self.state {
+            State::Down { .. } => StateWord::Down,
+            State::Blocked => StateWord::Blocked,
+            State::Waiting { .. } => StateWord::Waiting,
+            State::Starting { .. } => StateWord::Starting,
+            State::Up { .. } => StateWord::Up,
+            State::Reloading { .. } => StateWord::Reloading,
+            State::Stopping { .. } => StateWord::Stopping,
+            State::Killing { .. } => StateWord::Killing,
+            State::Done => StateWord::Done,
+            State::Failed { .. } => StateWord::Failed,
+        }
+    }
+
+    /// The start that lives, if one does.
+    pub const fn life(&self) -> Option<&Life> {
+        match &self.state {
+            State::Starting { life, .. }
+            | State::Up { life }
+            | State::Reloading { life, .. }
+            | State::Stopping { life, .. }
+            | State::Killing { life, .. } => Some(life),
+            State::Down { .. }
+            | State::Blocked
+            | State::Waiting { .. }
+            | State::Done
+            | State::Failed { .. } => None,
+        }
+    }
+
+    /// The main process, where it is known.
+    pub fn main_pid(&self) -> Option<Pid> {
+        self.life().and_then(|life| life.main_pid(self.unit.kind))
+    }
+
+    /// Why it is in this state, in words; empty when there is nothing to say.
+    pub fn why(&self) -> String {
+        match &self.state {
+            State::Down { why } | State::Failed { why } => why.to_string(),
+            State::Waiting { why, .. } => format!("{why}; will restart"),
+            State::Stopping { because, .. } | State::Killing { because, .. } => because.to_string(),
+            State::Up { life } | State::Reloading { life, .. } => match life.main {
+                Main::Gone(exit) => format!("main process ended: {exit}; others live on"),
+                Main::Unknown | Main::Guessed(_) | Main::Told(_) => String::new(),
+            },
+            State::Blocked | State::Starting { .. } | State::Done => String::new(),
+        }
+    }
+
+    /// When a [`Input::Tick`] will do something.
+    pub fn deadline(&self) -> Option<Moment> {
+        let earlier = |a: Option<Moment>, b: Option<Moment>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        match &self.state {
+            State::Down { .. } | State::Blocked | State::Done | State::Failed { .. } => None,
+            State::Waiting { until, .. } => Some(*until),
+            State::Starting { life, give_up } => earlier(*give_up, life.look_at()),
+            State::Up { life } => life.look_at(),
+            State::Reloading { life, give_up } => earlier(Some(*give_up), life.look_at()),
+            State::Stopping { kill_at, .. } => Some(*kill_at),
+            State::Killing { report_at, .. } => Some(*report_at),
+        }
+    }
+
+    /// What the next supervisor must know.
+    pub fn record(&self) -> Record {
+        let life = self.life();
+        let because = match &self.state {
+            State::Stopping { because, .. } | State::Killing { because, .. } => {
+                Some(because.clone())
+            }
+            _ => None,
+        };
+        let why = match &self.state {
+            State::Down { why } | State::Failed { why } | State::Waiting { why, .. } => {
+                Some(why.clone())
+            }
+            _ => None,
+        };
+        Record {
+            start: self.starts,
+            state: self.word(),
+            since: self.since,
+            wanted: self.want == Want::Up,
+            first: life.and_then(Life::first_pid),
+            main: self.main_pid(),
+            deadline: match &self.state {
+                State::Starting { give_up, .. } => *give_up,
+                State::Stopping { kill_at, .. } => Some(*kill_at),
+                State::Waiting { until, .. } => Some(*until),
+                _ => None,
+            },
+            because,
+            why,
+            restarts: self.restarts,
+            attempts: self.attempts,
+        }
+    }
+
+    /// The one function that changes the state. Says so by [`Action::Changed`] and keeps it by
+    /// [`Action::Save`].
+    pub fn step(&mut self, input: Input, now: Moment, out: &mut Vec<Action>) {
+        let from = self.word();
+        let pids = (self.main_pid(), self.life().and_then(Life::first_pid));
+        let state = std::mem::replace(&mut self.state, State::Blocked);
+        self.state = match input {
+            Input::Begin => self.begin(state, now, out),
+            Input::Block => block(state),
+            Input::End(because) => self.end(state, because, now, out),
+            Input::Reload => self.reload(state, now, out),
+            Input::World(event) => self.world(state, event, now, out),
+            Input::Tick => self.tick(state, now, out),
+        };
+        let to = self.word();
+        if from != to {
+            self.since = now;
+            let name = self.unit.name.clone();
+            out.push(Action::Changed { name, start: self.starts, from, to, why: self.why() });
+        }
+        if from != to || pids != (self.main_pid(), self.life().and_then(Life::first_pid)) {
+            out.push(Action::Save { name: self.unit.name.clone(), record: self.record() });
+        }
+    }
+
+    fn begin(&mut self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
+        match state {
+            State::Waiting { .. } => self.restarts += 1,
+            State::Down { .. } | State::Blocked | State::Done | State::Failed { .. } => {}
+            // Law 1: nothing starts over living processes.
+            alive @ (State::Starting { .. }
+            | State::Up { .. }
+            | State::Reloading { .. }
+            | State::Stopping { .. }
+            | State::Killing { .. }) => return alive,
+        }
+        self.starts += 1;
+        out.push(Action::Spawn {
+            unit: Arc::clone(&self.unit),
+            start: self.starts,
+            role: Role::First,
+        });
+        let give_up = self.unit.start_timeout.map(|limit| now + limit);
+        State::Starting { life: Life::new(self.starts), give_up }
+    }
+
+    /// Ends what lives: the stop command where a person asked and the service was up, then the
+    /// signal, then after the grace period the kill.
+    fn end(&mut self, state: State, because: Because, now: Moment, out: &mut Vec<Action>) -> State {
+        let grace = self.unit.stop.grace;
+        match state {
+            State::Starting { life, .. } => self.signal(life, because, now, out),
+            State::Up { mut life } | State::Reloading { mut life, .. } => {
+                if self.unit.stop.command.is_none() || !because.is_wanted() {
+                    return self.signal(life, because, now, out);
+                }
+                self.spawn_control(&mut life, Role::Stop, out);
+                State::Stopping { life, because, kill_at: now + grace }
+            }
+            // The newer reason counts, the older deadline stays.
+            State::Stopping { life, kill_at, .. } => State::Stopping { life, because, kill_at },
+            State::Killing { life, report_at, pause, .. } => {
+                State::Killing { life, because, report_at, pause }
+            }
+            State::Done if self.unit.stop.command.is_some() => {
+                self.starts += 1;
+                let mut life = Life::new(self.starts);
+                self.spawn_control(&mut life, Role::Stop, out);
+                State::Stopping { life, because, kill_at: now + grace }
+            }
+            State::Down { .. }
+            | State::Blocked
+            | State::Waiting { .. }
+            | State::Done
+            | State::Failed { .. } => State::Down { why: Why::Ended(because) },
+        }
+    }
+
+    pub(super) fn spawn_control(&self, life: &mut Life, role: Role, out: &mut Vec<Action>) {
+        life.control = Control::Asked;
+        out.push(Action::Spawn { unit: Arc::clone(&self.unit), start: life.start, role });
+    }
+
+    pub(super) fn signal(
+        &self,
+        mut life: Life,
+        because: Because,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        use super::unit::KillMode;
+        let who = match (self.unit.stop.kill_mode, life.main_pid(self.unit.kind)) {
+            (KillMode::Mixed, Some(main)) => Who::One(main),
+            (KillMode::Mixed, None) | (KillMode::ControlGroup, _) => Who::All,
+        };
+        life.control = Control::None;
+        let (name, start, signal) = (self.unit.name.clone(), life.start, self.unit.stop.signal);
+        out.push(Action::Signal { name, start, who, signal });
+        State::Stopping { life, because, kill_at: now + self.unit.stop.grace }
+    }
+
+    pub(super) fn kill(
+        &self,
+        life: Life,
+        because: Because,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        out.push(Action::KillTree { name: self.unit.name.clone(), start: life.start });
+        State::Killing { life, because, report_at: now + STUCK_AFTER, pause: STUCK_AFTER }
+    }
+
+    fn reload(&self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
+        let State::Up { mut life } = state else {
+            return state;
+        };
+        match (&self.unit.reload, life.main_pid(self.unit.kind)) {
+            (Some(Reload::Command(_)), _) => {
+                self.spawn_control(&mut life, Role::Reload, out);
+                State::Reloading { life, give_up: now + RELOAD_TIMEOUT }
+            }
+            (Some(Reload::Signal(signal)), Some(main)) => {
+                let (name, start) = (self.unit.name.clone(), life.start);
+                out.push(Action::Signal { name, start, who: Who::One(main), signal: *signal });
+                State::Up { life }
+            }
+            (Some(Reload::Signal(_)), None) | (None, _) => State::Up { life },
+        }
+    }
+
+    fn tick(&mut self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
+        match state {
+            State::Starting { life, give_up: Some(at) } if at <= now => {
+                let limit = self.unit.start_timeout.unwrap_or(0);
+                self.signal(life, Because::StartTimeout(limit), now, out)
+            }
+            State::Reloading { mut life, give_up } if give_up <= now => {
+                if let Control::Running(pid) = life.control {
+                    let (name, start) = (self.unit.name.clone(), life.start);
+                    let (who, signal) = (Who::One(pid), SIGKILL);
+                    out.push(Action::Signal { name, start, who, signal });
+                }
+                life.control = Control::None;
+                State::Up { life }
+            }
+            State::Stopping { life, because, kill_at } if kill_at <= now => {
+                if life.control == Control::None {
+                    self.kill(life, because, now, out)
+                } else {
+                    // The stop command overran: its processes get the signal with the others.
+                    self.signal(life, because, now, out)
+                }
+            }
+            State::Killing { life, because, report_at, pause } if report_at <= now => {
+                let (name, start) = (self.unit.name.clone(), life.start);
+                out.push(Action::KillTree { name: name.clone(), start });
+                out.push(Action::ReportStuck { name, start });
+                State::Killing { life, because, report_at: now + pause * 2, pause: pause * 2 }
+            }
+            State::Starting { mut life, give_up } => {
+                self.look(&mut life, now, out);
+                State::Starting { life, give_up }
+            }
+            State::Up { mut life } => {
+                self.look(&mut life, now, out);
+                State::Up { life }
+            }
+            State::Reloading { mut life, give_up } => {
+                self.look(&mut life, now, out);
+                State::Reloading { life, give_up }
+            }
+            // The supervisor decides about a pause that is over: dependencies have a say.
+            rest @ (State::Waiting { .. }
+            | State::Stopping { .. }
+            | State::Killing { .. }
+            | State::Down { .. }
+            | State::Blocked
+            | State::Done
+            | State::Failed { .. }) => rest,
+        }
+    }
+
+    fn look(&self, life: &mut Life, now: Moment, out: &mut Vec<Action>) {
+        if life.take_look(now) {
+            out.push(Action::FindMain { name: self.unit.name.clone(), start: life.start });
+        }
+    }
+}
+
+fn block(state: State) -> State {
+    match state {
+        State::Down { .. }
+        | State::Blocked
+        | State::Waiting { .. }
+        | State::Done
+        | State::Failed { .. } => State::Blocked,
+        alive @ (State::Starting { .. }
+        | State::Up { .. }
+        | State::Reloading { .. }
+        | State::Stopping { .. }
+        | State::Killing { .. }) => alive,
+    }
+}

@@ -1,0 +1,317 @@
+//! What news from the world does to a living service, and what follows its end.
+
+use super::service::{Service, State};
+use super::service_life::{Control, First, Life, Main};
+use super::unit::{Kind, RestartPolicy};
+use super::why::{Because, Exit, Why};
+use super::{Action, Event, Moment, Notice, Pid, Role, Want};
+
+/// What a process's end means for its service.
+enum Then {
+    /// Nothing: it lives on as it was.
+    Stay,
+    /// It is up.
+    Up,
+    /// What is left must end, for this reason.
+    End(Because),
+    /// Nothing is left.
+    Over,
+}
+
+impl Service {
+    /// Takes news about the life that `state` owns. News for a state of rest is old and changes
+    /// nothing.
+    pub(super) fn world(
+        &mut self,
+        state: State,
+        event: Event,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        match state {
+            State::Starting { life, give_up } => self.starting(life, give_up, event, now, out),
+            State::Up { life } => self.up(life, None, event, now, out),
+            State::Reloading { life, give_up } => self.up(life, Some(give_up), event, now, out),
+            State::Stopping { life, because, kill_at } => {
+                self.stopping(life, because, kill_at, event, now, out)
+            }
+            State::Killing { mut life, because, report_at, pause } => {
+                match self.note(&mut life, &event, now) {
+                    Then::Over => self.over(life, Some(because), now, out),
+                    Then::Stay | Then::Up | Then::End(_) => {
+                        State::Killing { life, because, report_at, pause }
+                    }
+                }
+            }
+            rest @ (State::Down { .. }
+            | State::Blocked
+            | State::Waiting { .. }
+            | State::Done
+            | State::Failed { .. }) => rest,
+        }
+    }
+
+    fn starting(
+        &mut self,
+        mut life: Life,
+        give_up: Option<Moment>,
+        event: Event,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        let mut give_up = give_up;
+        if let Event::Notified(Notice { extend: Some(extend), .. }) = event {
+            give_up = Some(now + extend);
+        }
+        if let Event::SpawnFailed { role: Role::First, reason, passing } = &event {
+            let because = Because::CannotStart { reason: reason.clone(), passing: *passing };
+            return match life.first {
+                First::None => self.over(life, Some(because), now, out),
+                First::Executing(_) | First::Running(_) | First::Ended(_) => {
+                    self.kill(life, because, now, out)
+                }
+            };
+        }
+        match self.note(&mut life, &event, now) {
+            Then::Stay => State::Starting { life, give_up },
+            Then::Up => {
+                life.up_since = Some(now);
+                State::Up { life }
+            }
+            Then::End(because) => self.signal(life, because, now, out),
+            Then::Over => self.over(life, None, now, out),
+        }
+    }
+
+    /// `reloading` is the reload's deadline in the state of that name, `None` in `up`.
+    fn up(
+        &mut self,
+        mut life: Life,
+        reloading: Option<Moment>,
+        event: Event,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        let control = life.control;
+        let then = self.note(&mut life, &event, now);
+        let mut reloading = reloading;
+        match &event {
+            Event::Notified(notice) if notice.stopping => {
+                let kill_at = now + self.unit().stop.grace;
+                return State::Stopping { life, because: Because::SaidStopping, kill_at };
+            }
+            Event::Notified(notice) if notice.ready => reloading = None,
+            Event::Notified(notice) if notice.reloading || reloading.is_some() => {
+                let more = notice.extend.unwrap_or(super::service::RELOAD_TIMEOUT);
+                reloading = Some(now + more);
+            }
+            Event::SpawnFailed { role: Role::Reload, reason, .. } => {
+                life.reload_failed = Some(reason.clone());
+                life.control = Control::None;
+                reloading = None;
+            }
+            Event::Exited { pid, exit, .. } if control == Control::Running(*pid) => {
+                life.reload_failed = (!exit.is_success()).then(|| format!("{exit}"));
+                reloading = None;
+            }
+            _ => {}
+        }
+        match (then, reloading) {
+            (Then::Stay | Then::Up, Some(give_up)) => State::Reloading { life, give_up },
+            (Then::Stay | Then::Up, None) => State::Up { life },
+            (Then::End(because), _) => self.signal(life, because, now, out),
+            (Then::Over, _) => self.over(life, None, now, out),
+        }
+    }
+
+    fn stopping(
+        &mut self,
+        mut life: Life,
+        because: Because,
+        kill_at: Moment,
+        event: Event,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        let control = life.control;
+        let then = self.note(&mut life, &event, now);
+        let kill_at = match &event {
+            Event::Notified(Notice { extend: Some(extend), .. }) => now + extend,
+            _ => kill_at,
+        };
+        match (then, &event) {
+            (Then::Over, _) => self.over(life, Some(because), now, out),
+            // Nothing was spawned into a leaf that holds nothing else.
+            (_, Event::SpawnFailed { .. })
+                if life.first == First::None && !matches!(control, Control::Running(_)) =>
+            {
+                self.over(life, Some(because), now, out)
+            }
+            (_, Event::SpawnFailed { role: Role::Stop, .. }) => {
+                self.signal(life, because, now, out)
+            }
+            (_, Event::Exited { pid, .. }) if control == Control::Running(*pid) => {
+                self.signal(life, because, now, out)
+            }
+            (Then::Stay | Then::Up | Then::End(_), _) => State::Stopping { life, because, kill_at },
+        }
+    }
+
+    /// Writes the news into the life, and says what it means for a service that is not being
+    /// ended.
+    fn note(&self, life: &mut Life, event: &Event, now: Moment) -> Then {
+        let kind = self.unit().kind;
+        match event {
+            Event::Spawned { role: Role::First, pid } => life.first = First::Executing(*pid),
+            Event::Spawned { role: Role::Stop | Role::Reload, pid } => {
+                life.control = Control::Running(*pid);
+            }
+            Event::Executed { role: Role::First } => {
+                if let First::Executing(pid) = life.first {
+                    life.first = First::Running(pid);
+                }
+                if matches!(kind, Kind::Auto | Kind::Simple) {
+                    return Then::Up;
+                }
+            }
+            Event::Executed { role: Role::Stop | Role::Reload } | Event::SpawnFailed { .. } => {}
+            Event::Exited { pid, exit, populated } => {
+                return self.note_exit(life, *pid, *exit, *populated, now);
+            }
+            // Before the program was executed the leaf may not have been joined yet. The first
+            // process is our child then, so its exit will be told.
+            Event::Emptied => match life.first {
+                First::None | First::Executing(_) => {}
+                First::Running(_) | First::Ended(_) => return Then::Over,
+            },
+            Event::Notified(notice) => {
+                life.note(notice);
+                if notice.ready && kind == Kind::Notify {
+                    return Then::Up;
+                }
+            }
+            Event::MainFound { main, certain } => {
+                life.main_found(*main, *certain, self.unit().pid_file.is_some());
+            }
+        }
+        Then::Stay
+    }
+
+    fn note_exit(
+        &self,
+        life: &mut Life,
+        pid: Pid,
+        exit: Exit,
+        populated: bool,
+        now: Moment,
+    ) -> Then {
+        if life.control == Control::Running(pid) {
+            life.control = Control::None;
+        } else if life.first_pid() == Some(pid) {
+            let was_main = life.main_pid(self.unit().kind) == Some(pid);
+            life.first = First::Ended(exit);
+            life.last_exit = Some(exit);
+            if was_main {
+                life.main = if exit.is_success() { Main::Unknown } else { Main::Gone(exit) };
+            }
+            if populated {
+                return self.first_ended(life, exit, now);
+            }
+        } else {
+            life.note_exit(pid, exit, now);
+        }
+        if populated { Then::Stay } else { Then::Over }
+    }
+
+    /// The first process ended and left others behind.
+    fn first_ended(&self, life: &mut Life, exit: Exit, now: Moment) -> Then {
+        let forked = exit.is_success() || exit == Exit::Unknown || life.has_told_main();
+        match self.unit().kind {
+            Kind::Simple => Then::End(Because::FirstEnded(exit)),
+            Kind::Oneshot { remain_after_exit: true } if exit.is_success() => Then::Up,
+            Kind::Oneshot { .. } if exit.is_success() => Then::End(Because::Completed),
+            Kind::Oneshot { .. } => Then::End(Because::FirstEnded(exit)),
+            Kind::Auto | Kind::Forking | Kind::Notify if !forked => {
+                Then::End(Because::FirstEnded(exit))
+            }
+            Kind::Auto | Kind::Forking => {
+                life.look_soon(now);
+                Then::Up
+            }
+            Kind::Notify => {
+                life.look_soon(now);
+                Then::Stay
+            }
+        }
+    }
+
+    /// The leaf is empty: gives it back, and decides what comes next.
+    fn over(
+        &mut self,
+        life: Life,
+        because: Option<Because>,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        let name = self.unit().name.clone();
+        out.push(Action::RemoveLeaf { name, start: life.start });
+        let verdict = life.verdict(self.unit().kind);
+        if life.first != First::None {
+            self.last_exit = Some(verdict);
+        }
+        let why = self.why_over(&life, because, verdict);
+        match why {
+            Why::Ended(ref because) if because.is_wanted() => return State::Down { why },
+            _ if self.want == Want::Down => return State::Down { why },
+            Why::Completed if self.unit().kind == (Kind::Oneshot { remain_after_exit: true }) => {
+                return State::Done;
+            }
+            Why::Ended(Because::CannotStart { passing: false, .. }) => {
+                self.want = Want::Down;
+                return State::Failed { why };
+            }
+            _ => {}
+        }
+        self.restart_or_rest(why, life.up_since, now)
+    }
+
+    fn why_over(&self, life: &Life, because: Option<Because>, verdict: Exit) -> Why {
+        let first_succeeded = matches!(life.first, First::Ended(exit) if exit.is_success());
+        match (because, self.unit().kind) {
+            (Some(Because::Completed), _) => Why::Completed,
+            (Some(Because::SaidStopping), _) => Why::Exited(verdict),
+            (Some(because), _) => Why::Ended(because),
+            (None, Kind::Oneshot { .. }) if first_succeeded => Why::Completed,
+            (None, Kind::Forking | Kind::Notify) if first_succeeded && life.up_since.is_none() => {
+                Why::NothingLeft
+            }
+            (None, _) => Why::Exited(verdict),
+        }
+    }
+
+    /// Asks the restart policy about an end that nobody wanted.
+    fn restart_or_rest(&mut self, why: Why, up_since: Option<Moment>, now: Moment) -> State {
+        let restart = self.unit().restart;
+        let again = match restart.policy {
+            RestartPolicy::No => false,
+            RestartPolicy::OnFailure => why.is_failure(),
+            RestartPolicy::Always => true,
+        };
+        if !again {
+            self.want = Want::Down;
+            return if why.is_failure() { State::Failed { why } } else { State::Down { why } };
+        }
+        if up_since.is_some_and(|up| now.saturating_sub(up) >= restart.healthy_after) {
+            self.attempts = 0;
+        }
+        if restart.max_attempts != 0 && self.attempts >= restart.max_attempts {
+            self.want = Want::Down;
+            let attempts = self.attempts;
+            return State::Failed { why: Why::GaveUp { attempts, last: Box::new(why) } };
+        }
+        let doubled = restart.delay.saturating_mul(1 << self.attempts.min(32));
+        let pause = doubled.min(restart.max_delay.max(restart.delay));
+        self.attempts += 1;
+        State::Waiting { until: now + pause, why }
+    }
+}

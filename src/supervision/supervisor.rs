@@ -1,0 +1,480 @@
+//! [`Supervisor`]: all services. Routes events, lets dependencies speak, drains to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::graph::{self, Cycle};
+use super::name::UnitName;
+use super::record::Record;
+use super::service::{Input, Service, State};
+use super::service_life::{First, Life};
+use super::status::StateWord;
+use super::unit::{Condition, Need, Unit};
+use super::why::{Because, Obstacle, Why};
+use super::{Action, Event, Moment, Order, Refusal, Want};
+
+/// What a change of the unit directory did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Loaded {
+    /// New units.
+    pub added: Vec<UnitName>,
+    /// Units that differ from before; living services keep the old one until they are at rest.
+    pub changed: Vec<UnitName>,
+    /// Units that are gone; living services stay until they are at rest.
+    pub removed: Vec<UnitName>,
+    /// Circles; their units were not taken.
+    pub cycles: Vec<Cycle>,
+}
+
+/// A service and what only the supervisor of all knows about it.
+#[derive(Debug, Clone)]
+struct Slot {
+    service: Service,
+    /// The unit from the next start on.
+    next: Option<Arc<Unit>>,
+    /// The unit's file is gone.
+    gone: bool,
+    /// Why it is wanted down, when it is.
+    because: Because,
+    /// Those that name this unit in `depends_on` or `after`.
+    dependents: Vec<UnitName>,
+    deadline: Option<Moment>,
+}
+
+/// All services. Feed it events, then take its actions.
+#[derive(Debug, Clone, Default)]
+pub struct Supervisor {
+    slots: BTreeMap<UnitName, Slot>,
+    deadlines: BTreeSet<(Moment, UnitName)>,
+    /// Services whose wants or surroundings have changed.
+    restless: BTreeSet<UnitName>,
+    actions: Vec<Action>,
+    going_down: bool,
+}
+
+impl Supervisor {
+    /// Takes the units of the directory as they are now. New ones are not started by this.
+    pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Loaded {
+        let cycles = graph::cycles(&units);
+        let refused: BTreeSet<UnitName> =
+            cycles.iter().flat_map(|cycle| cycle.0.iter().cloned()).collect();
+        let mut loaded = Loaded { cycles, ..Loaded::default() };
+        let mut before: BTreeSet<UnitName> = self.slots.keys().cloned().collect();
+        for slot in self.slots.values_mut() {
+            slot.dependents.clear();
+        }
+        let mut edges = Vec::new();
+        for unit in units {
+            before.remove(&unit.name);
+            if refused.contains(&unit.name) {
+                continue;
+            }
+            edges.extend(graph::before(&unit).map(|to| (to.clone(), unit.name.clone())));
+            self.take(Arc::new(unit), now, &mut loaded);
+        }
+        for (to, from) in edges {
+            if let Some(slot) = self.slots.get_mut(&to) {
+                slot.dependents.push(from);
+            }
+        }
+        for name in before {
+            if let Some(slot) = self.slots.get_mut(&name) {
+                slot.gone = true;
+                loaded.removed.push(name);
+            }
+        }
+        self.restless.extend(self.slots.keys().cloned());
+        self.settle(now);
+        loaded
+    }
+
+    fn take(&mut self, unit: Arc<Unit>, now: Moment, loaded: &mut Loaded) {
+        let name = unit.name.clone();
+        let Some(slot) = self.slots.get_mut(&name) else {
+            let slot = Slot {
+                service: Service::new(unit, now),
+                next: None,
+                gone: false,
+                because: Because::Asked,
+                dependents: Vec::new(),
+                deadline: None,
+            };
+            self.slots.insert(name.clone(), slot);
+            loaded.added.push(name);
+            return;
+        };
+        slot.gone = false;
+        let current = slot.next.as_ref().unwrap_or(slot.service.unit());
+        if **current != *unit {
+            slot.next = Some(unit);
+            loaded.changed.push(name);
+        }
+    }
+
+    /// Takes over what an earlier supervisor left of a unit that is loaded.
+    pub fn adopt(&mut self, name: &str, record: &Record, populated: bool, now: Moment) {
+        let Some((name, slot)) = get_mut(&mut self.slots, name) else {
+            return;
+        };
+        slot.service.adopt(record, populated, now, &mut self.actions);
+        self.after_change(&name);
+        self.settle(now);
+    }
+
+    /// No start of this unit gets a number up to `number`.
+    pub fn skip_starts(&mut self, name: &str, number: u64) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            slot.service.skip_starts(number);
+        }
+    }
+
+    /// Wants every one of `names` up that is enabled and was never started.
+    pub fn start_enabled(&mut self, names: &[UnitName], now: Moment) {
+        for name in names {
+            let Some(slot) = self.slots.get_mut(name) else {
+                continue;
+            };
+            let fresh = matches!(slot.service.state(), State::Down { why: Why::NotStarted });
+            if fresh && slot.service.unit().enabled && !self.going_down {
+                slot.service.set_want(Want::Up);
+                self.restless.insert(name.clone());
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Takes an order for one unit.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why the order makes no sense now; then nothing was changed.
+    pub fn ask(&mut self, order: Order, name: &str, now: Moment) -> Result<(), Refusal> {
+        let (name, slot) = get_mut(&mut self.slots, name).ok_or(Refusal::NoSuchUnit)?;
+        match order {
+            Order::Start | Order::Restart if self.going_down => return Err(Refusal::GoingDown),
+            Order::Start => {
+                // A start while it is ending means: up again afterwards. One in the back-off means:
+                // not later, now.
+                if matches!(
+                    slot.service.word(),
+                    StateWord::Stopping | StateWord::Killing | StateWord::Waiting
+                ) {
+                    self.apply(&name, Input::End(Because::Restart), now);
+                }
+                self.want_up(&name);
+            }
+            Order::Restart => {
+                if !matches!(slot.service.word(), StateWord::Down | StateWord::Blocked) {
+                    self.apply(&name, Input::End(Because::Restart), now);
+                }
+                self.want_up(&name);
+            }
+            Order::Stop => self.want_down(&name, &Because::Asked),
+            Order::Reload => {
+                reload_is_possible(&slot.service)?;
+                self.apply(&name, Input::Reload, now);
+            }
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Wants everything down, and starts nothing any more.
+    pub fn go_down(&mut self, now: Moment) {
+        self.going_down = true;
+        for (name, slot) in &mut self.slots {
+            slot.service.set_want(Want::Down);
+            slot.because = Because::Shutdown;
+            self.restless.insert(name.clone());
+        }
+        self.settle(now);
+    }
+
+    /// Whether no service has processes.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.slots.values().all(|slot| slot.service.life().is_none())
+    }
+
+    /// Takes news about one start. News about another start than the one that lives is old.
+    pub fn handle(&mut self, name: &str, start: u64, event: Event, now: Moment) {
+        let Some((name, slot)) = get_mut(&mut self.slots, name) else {
+            return;
+        };
+        if slot.service.life().is_some_and(|life| life.start == start) {
+            self.apply(&name, Input::World(event), now);
+            self.settle(now);
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Moment) {
+        while let Some((at, name)) = self.deadlines.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.apply(&name, Input::Tick, now);
+            self.restless.insert(name);
+            self.settle(now);
+        }
+    }
+
+    /// When [`Supervisor::tick`] will do something.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Moment> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// What the loop must do, in this order. Empties the list.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// One service.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.slots.get(name).map(|slot| &slot.service)
+    }
+
+    /// Those that name this unit in `depends_on` or `after`.
+    #[must_use]
+    pub fn dependents(&self, name: &str) -> Option<Vec<UnitName>> {
+        self.slots.get(name).map(|slot| slot.dependents.clone())
+    }
+
+    /// Every service, by name.
+    pub fn services(&self) -> impl Iterator<Item = (&UnitName, &Service)> {
+        self.slots.iter().map(|(name, slot)| (name, &slot.service))
+    }
+
+    /// What keeps a service from starting, first what waiting will not help.
+    #[must_use]
+    pub fn obstacles(&self, name: &str) -> Vec<Obstacle> {
+        let Some(slot) = self.slots.get(name) else {
+            return Vec::new();
+        };
+        let unit = slot.service.unit();
+        let needs = unit.needs.iter().filter_map(|need| self.obstacle(need));
+        let after = unit.after.iter().filter(|name| {
+            let word = self.slots.get(*name).map(|slot| slot.service.word());
+            matches!(word, Some(StateWord::Blocked | StateWord::Starting))
+        });
+        let mut all: Vec<Obstacle> = needs.chain(after.cloned().map(Obstacle::NotYet)).collect();
+        all.sort_by_key(|obstacle| matches!(obstacle, Obstacle::NotYet(_)));
+        all
+    }
+
+    fn obstacle(&self, need: &Need) -> Option<Obstacle> {
+        let never = |what| need.required.then(|| Obstacle::Never(need.unit.clone(), what));
+        let Some(slot) = self.slots.get(&need.unit).filter(|slot| !slot.gone) else {
+            return never("is not loaded");
+        };
+        let service = &slot.service;
+        let wait = Some(Obstacle::NotYet(need.unit.clone()));
+        match (service.state(), need.condition) {
+            (State::Done, _) | (State::Down { why: Why::Completed }, _) => None,
+            (State::Down { why: Why::Exited(exit) }, Condition::ServiceCompletedSuccessfully)
+                if exit.is_success() =>
+            {
+                None
+            }
+            (
+                State::Up { .. } | State::Reloading { .. },
+                Condition::ServiceStarted | Condition::ServiceHealthy,
+            ) => None,
+            (State::Starting { life, .. }, Condition::ServiceStarted) if is_executed(life) => None,
+            // An optional one that already failed once holds nobody up.
+            (State::Waiting { .. }, _) if !need.required => None,
+            (State::Failed { .. }, _) if service.want() == Want::Down => never("failed"),
+            (State::Down { .. }, _) if service.want() == Want::Down => never("is down"),
+            _ => wait,
+        }
+    }
+
+    fn want_up(&mut self, name: &UnitName) {
+        let mut open = vec![name.clone()];
+        let mut first = true;
+        while let Some(name) = open.pop() {
+            let Some(slot) = self.slots.get_mut(&name) else {
+                continue;
+            };
+            let done =
+                matches!(slot.service.state(), State::Done | State::Down { why: Why::Completed });
+            // What a person named is started in any case; what it needs, only if it is not there.
+            if first || (slot.service.want() == Want::Down && !done) {
+                slot.service.set_want(Want::Up);
+                open.extend(slot.service.unit().needs.iter().map(|need| need.unit.clone()));
+                self.restless.insert(name);
+            }
+            first = false;
+        }
+    }
+
+    fn want_down(&mut self, name: &UnitName, because: &Because) {
+        let mut open = vec![(name.clone(), because.clone())];
+        while let Some((name, because)) = open.pop() {
+            let Some(slot) = self.slots.get_mut(&name) else {
+                continue;
+            };
+            let asked = because == Because::Asked;
+            if slot.service.want() == Want::Down && !asked {
+                continue;
+            }
+            slot.service.set_want(Want::Down);
+            slot.because = because;
+            let dependents = slot.dependents.clone();
+            self.restless.insert(name.clone());
+            for other in dependents {
+                let needs_it = self.slots.get(&other).is_some_and(|slot| {
+                    slot.service.unit().needs.iter().any(|need| need.required && need.unit == name)
+                });
+                if needs_it {
+                    open.push((other, Because::Needs(name.to_string())));
+                }
+            }
+        }
+    }
+
+    /// The only way to a service's `step`: keeps the deadlines, and wakes the neighbours.
+    fn apply(&mut self, name: &UnitName, input: Input, now: Moment) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        let before = slot.service.word();
+        slot.service.step(input, now, &mut self.actions);
+        if before == slot.service.word() {
+            self.keep_deadline(name);
+        } else {
+            self.after_change(name);
+        }
+    }
+
+    fn after_change(&mut self, name: &UnitName) {
+        self.keep_deadline(name);
+        let Some(slot) = self.slots.get(name) else {
+            return;
+        };
+        self.restless.insert(name.clone());
+        self.restless.extend(slot.dependents.iter().cloned());
+        // Those it goes after may wait for its end before they stop.
+        self.restless.extend(graph::before(slot.service.unit()).cloned());
+    }
+
+    fn keep_deadline(&mut self, name: &UnitName) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        let deadline = slot.service.deadline();
+        if slot.deadline == deadline {
+            return;
+        }
+        if let Some(old) = slot.deadline {
+            self.deadlines.remove(&(old, name.clone()));
+        }
+        if let Some(new) = deadline {
+            self.deadlines.insert((new, name.clone()));
+        }
+        slot.deadline = deadline;
+    }
+
+    fn settle(&mut self, now: Moment) {
+        while let Some(name) = self.restless.pop_first() {
+            self.drive(&name, now);
+        }
+    }
+
+    /// Brings one service a step nearer to what is wanted, if its surroundings allow it.
+    fn drive(&mut self, name: &UnitName, now: Moment) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        if slot.service.life().is_none() {
+            if let Some(unit) = slot.next.take() {
+                slot.service.set_unit(unit);
+            }
+            if slot.gone {
+                slot.service.set_want(Want::Down);
+                if let Some(at) = slot.deadline {
+                    self.deadlines.remove(&(at, name.clone()));
+                }
+                self.slots.remove(name);
+                return;
+            }
+        }
+        let because = slot.because.clone();
+        let slot = &self.slots[name];
+        match (slot.service.want(), slot.service.state()) {
+            (Want::Up, State::Waiting { until, .. }) if *until > now => {}
+            (
+                Want::Up,
+                State::Down { .. } | State::Blocked | State::Waiting { .. } | State::Failed { .. },
+            ) => {
+                let free = self.obstacles(name.as_str()).is_empty();
+                self.apply(name, if free { Input::Begin } else { Input::Block }, now);
+            }
+            (Want::Down, State::Blocked | State::Waiting { .. } | State::Done) => {
+                self.apply(name, Input::End(because), now);
+            }
+            (Want::Down, State::Starting { .. } | State::Up { .. } | State::Reloading { .. })
+                if !self.is_held_up_by_dependents(name) =>
+            {
+                self.apply(name, Input::End(because), now);
+            }
+            (
+                Want::Up,
+                State::Starting { .. }
+                | State::Up { .. }
+                | State::Reloading { .. }
+                | State::Stopping { .. }
+                | State::Killing { .. }
+                | State::Done,
+            )
+            | (
+                Want::Down,
+                State::Down { .. }
+                | State::Failed { .. }
+                | State::Starting { .. }
+                | State::Up { .. }
+                | State::Reloading { .. }
+                | State::Stopping { .. }
+                | State::Killing { .. },
+            ) => {}
+        }
+    }
+
+    /// Whether others that go after it have yet to end before it may.
+    fn is_held_up_by_dependents(&self, name: &UnitName) -> bool {
+        let Some(slot) = self.slots.get(name) else {
+            return false;
+        };
+        slot.dependents
+            .iter()
+            .filter_map(|other| self.slots.get(other))
+            .any(|other| other.service.life().is_some() && other.service.want() == Want::Down)
+    }
+}
+
+const fn is_executed(life: &Life) -> bool {
+    matches!(life.first, First::Running(_) | First::Ended(_))
+}
+
+fn reload_is_possible(service: &Service) -> Result<(), Refusal> {
+    use super::unit::Reload;
+    match (service.state(), &service.unit().reload) {
+        (_, None) => Err(Refusal::NoReload),
+        (State::Up { .. }, Some(Reload::Signal(_))) if service.main_pid().is_none() => {
+            Err(Refusal::NoMain)
+        }
+        (State::Up { .. }, Some(_)) => Ok(()),
+        (_, Some(_)) if service.life().is_none() => Err(Refusal::NotRunning),
+        (_, Some(_)) => Err(Refusal::NotUp(service.word())),
+    }
+}
+
+fn get_mut<'a>(
+    slots: &'a mut BTreeMap<UnitName, Slot>,
+    name: &str,
+) -> Option<(UnitName, &'a mut Slot)> {
+    let key = slots.get_key_value(name)?.0.clone();
+    let slot = slots.get_mut(name)?;
+    Some((key, slot))
+}

@@ -1,0 +1,273 @@
+//! [`Diagnostic`]: what is wrong, where, and what was expected; and the report that collects them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// After so many the rest of a file's diagnostics is only counted.
+const MAX_DIAGNOSTICS: usize = 20;
+/// The widest excerpt of a source line, in characters.
+const MAX_EXCERPT: usize = 100;
+
+/// One thing that is wrong with a unit file. Its `Display` is several lines: position, key and
+/// message, then the line of the file with the place underlined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, counted from 1; absent when the file as a whole is meant.
+    pub line: Option<u64>,
+    /// The column in characters, counted from 1.
+    pub column: Option<u64>,
+    /// The key, with a path into its value where it has one: `ulimits.nofile`.
+    pub key: Option<String>,
+    /// What is wrong, what was expected, and perhaps what was meant. One line.
+    pub message: String,
+    /// The line of the file, made safe to print, with the columns to underline.
+    excerpt: Option<Excerpt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Excerpt {
+    text: String,
+    caret: usize,
+    width: usize,
+}
+
+impl Diagnostic {
+    /// A diagnostic about a file as a whole.
+    pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: None,
+            column: None,
+            key: None,
+            message: message.into(),
+            excerpt: None,
+        }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.file.to_string_lossy();
+        for c in name.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?
+            } else {
+                write!(f, "{c}")?
+            }
+        }
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, ":{line}:{column}")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, ": {key}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let (Some(line), Some(Excerpt { text, caret, width })) = (self.line, &self.excerpt) {
+            let underline = "^".repeat(*width);
+            write!(f, "\n{line:>5} | {text}\n      | {:caret$}{underline}", "")?;
+        }
+        Ok(())
+    }
+}
+
+/// A stretch of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Place {
+    /// How many characters it has.
+    pub width: usize,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// The column in characters, counted from 1.
+    pub column: u64,
+}
+
+impl Place {
+    /// The place of one character, by its offset in bytes.
+    pub fn of_offset(text: &str, offset: usize) -> Self {
+        let before = &text[..offset];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.bytes().filter(|&b| b == b'\n').count() as u64 + 1;
+        let column = before[line_start..].chars().count() as u64 + 1;
+        Self {
+            width: 1,
+            line,
+            column,
+        }
+    }
+
+    /// The part of the place that holds `what`, if there is just one; else the whole place.
+    fn narrowed(self, text: &str, what: &str) -> Self {
+        let line = source_line(text, self.line);
+        let before = usize::try_from(self.column).unwrap_or(1).saturating_sub(1);
+        let shown: String = line.chars().skip(before).take(self.width).collect();
+        match (shown.find(what), shown.rfind(what)) {
+            (Some(first), Some(last)) if first == last => Self {
+                width: what.chars().count(),
+                column: self.column + shown[..first].chars().count() as u64,
+                ..self
+            },
+            _ => self,
+        }
+    }
+}
+
+/// Something about a value that cannot be: what is wrong, and perhaps what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    what: String,
+    hint: Option<String>,
+}
+
+impl Wrong {
+    /// What is wrong, worded to be followed by "; expected ...".
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: None,
+        }
+    }
+
+    /// What to write instead.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+
+    /// The whole message.
+    pub fn message(&self, expected: &str) -> String {
+        let hint = self
+            .hint
+            .as_ref()
+            .map_or(String::new(), |hint| format!("; {hint}"));
+        format!("{}; expected {expected}{hint}", self.what)
+    }
+}
+
+/// Collects the diagnostics of one file.
+pub(super) struct Report<'a> {
+    file: &'a Path,
+    text: &'a str,
+    /// The key that is being read, with the path into its value.
+    pub key: Option<String>,
+    found: Vec<Diagnostic>,
+    uncounted: usize,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(file: &'a Path, text: &'a str) -> Self {
+        Self {
+            file,
+            text,
+            key: None,
+            found: Vec::new(),
+            uncounted: 0,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Notes what is wrong at a place.
+    pub fn at(&mut self, place: Place, message: impl Into<String>) {
+        if self.found.len() == MAX_DIAGNOSTICS {
+            self.uncounted += 1;
+            return;
+        }
+        self.found.push(Diagnostic {
+            file: self.file.to_owned(),
+            line: Some(place.line),
+            column: Some(place.column),
+            key: self.key.clone(),
+            message: message.into(),
+            excerpt: excerpt(self.text, place),
+        });
+    }
+
+    /// Notes what is wrong with one piece of the text at a place.
+    pub fn at_part(&mut self, place: Place, part: &str, message: impl Into<String>) {
+        self.at(place.narrowed(self.text, part), message);
+    }
+
+    /// Notes what is wrong at a place, or with the file as a whole where there is no place.
+    pub fn at_or_file(&mut self, place: Option<Place>, message: impl Into<String>) {
+        match place {
+            Some(place) => self.at(place, message),
+            None => self.found.push(Diagnostic::of_file(self.file, message)),
+        }
+    }
+
+    /// All that was found.
+    pub fn finish(mut self) -> Vec<Diagnostic> {
+        if self.uncounted > 0 {
+            let rest = format!(
+                "{} more mistakes in this file are not shown",
+                self.uncounted
+            );
+            self.found.push(Diagnostic::of_file(self.file, rest));
+        }
+        self.found
+    }
+}
+
+/// A line of the file, counted from 1, without its ending.
+fn source_line(text: &str, number: u64) -> &str {
+    let before = usize::try_from(number).unwrap_or(1).saturating_sub(1);
+    let line = text.split('\n').nth(before).unwrap_or("");
+    line.trim_start_matches('\u{feff}').trim_end_matches('\r')
+}
+
+/// The line a place is on, cut to a window round the place, harmless on a terminal.
+fn excerpt(text: &str, place: Place) -> Option<Excerpt> {
+    let line = source_line(text, place.line);
+    let column = usize::try_from(place.column).ok()?.saturating_sub(1);
+    let skip = if column < MAX_EXCERPT - 20 {
+        0
+    } else {
+        column - MAX_EXCERPT / 2
+    };
+    let shown: String = line
+        .chars()
+        .skip(skip)
+        .take(MAX_EXCERPT)
+        .map(|c| if c == '\t' { ' ' } else { c })
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect();
+    let length = shown.chars().count();
+    let caret = (column - skip).min(length);
+    let width = place.width.clamp(1, (length - caret).max(1));
+    Some(Excerpt {
+        text: shown.trim_end().to_owned(),
+        caret,
+        width,
+    })
+}
+
+/// A text of the file in quotes, cut short and harmless on a terminal.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown = String::from("\"");
+    for c in text.chars().take(LONGEST) {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+    }
+    shown.push_str(if text.chars().nth(LONGEST).is_some() {
+        "...\""
+    } else {
+        "\""
+    });
+    shown
+}

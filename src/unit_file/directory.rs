@@ -1,0 +1,162 @@
+//! All unit files of a directory. A file that cannot be read or used is reported under its name
+//! and never stands in the way of another.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::diagnostic::{Diagnostic, Place, Report};
+use super::{MAX_FILE_BYTES, parse, too_large};
+use crate::supervision::unit::Unit;
+
+/// What a directory of unit files held.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The units that can be used, sorted by name.
+    pub units: Vec<Unit>,
+    /// The files that cannot, sorted by name.
+    pub bad: Vec<BadUnit>,
+}
+
+/// A unit file that cannot be used.
+#[derive(Debug)]
+pub struct BadUnit {
+    /// The file's name without its ending. It need not be a valid unit name.
+    pub name: String,
+    /// At least one.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads every `*.yml` and `*.yaml` of a directory. Other names are ignored, and so are names
+/// that start with a dot.
+///
+/// # Errors
+/// The directory cannot be read, or everybody may write to it: whoever may add a unit may run
+/// programs as the supervisor's user.
+pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
+    if std::fs::metadata(dir)?.mode() & 0o002 != 0 {
+        let why = "everybody may write to it, so anybody could add a unit; \
+                   expected a directory made with mode 0755";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    let mut files: BTreeMap<OsString, Vec<OsString>> = BTreeMap::new();
+    for entry in std::fs::read_dir(dir)? {
+        let file = entry?.file_name();
+        if let Some(name) = unit_file_stem(&file) {
+            files.entry(name.to_owned()).or_default().push(file);
+        }
+    }
+    let mut loaded = Loaded {
+        units: Vec::with_capacity(files.len()),
+        bad: Vec::new(),
+    };
+    for (name, mut files) in files {
+        files.sort();
+        let result = match files.as_slice() {
+            [file] => read_file(&dir.join(file)),
+            several => Err(several
+                .iter()
+                .map(|file| twice(&dir.join(file), several))
+                .collect()),
+        };
+        match result {
+            Ok(unit) => loaded.units.push(unit),
+            Err(diagnostics) => {
+                let name = name.to_string_lossy().into_owned();
+                loaded.bad.push(BadUnit { name, diagnostics });
+            }
+        }
+    }
+    Ok(loaded)
+}
+
+/// The name without its ending, for names that are a unit file's.
+fn unit_file_stem(file: &OsStr) -> Option<&OsStr> {
+    let bytes = file.as_bytes();
+    let stem = bytes
+        .strip_suffix(b".yml")
+        .or_else(|| bytes.strip_suffix(b".yaml"))?;
+    (!stem.is_empty() && !stem.starts_with(b".")).then(|| OsStr::from_bytes(stem))
+}
+
+fn twice(file: &Path, files: &[OsString]) -> Diagnostic {
+    let names: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
+    let names = names.join(" and ");
+    Diagnostic::of_file(file, format!("{names} are the same unit; keep one of them"))
+}
+
+fn read_file(path: &Path) -> Result<Unit, Vec<Diagnostic>> {
+    let bytes = read_bytes(path).map_err(|why| vec![Diagnostic::of_file(path, why)])?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse(path, text),
+        Err(error) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let place = Place::of_offset(&text, error.valid_up_to());
+            let mut report = Report::new(path, &text);
+            report.at(place, "this byte is no UTF-8; a unit file is UTF-8 text");
+            Err(report.finish())
+        }
+    }
+}
+
+/// The content of a regular file of bearable size that only its owner and group may write.
+fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    // A FIFO must not make the supervisor wait, a terminal must not become its own.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| cannot_open(path, &error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| format!("cannot be examined: {error}"))?;
+    if !metadata.is_file() {
+        return Err(not_regular(&metadata).to_owned());
+    }
+    if metadata.mode() & 0o002 != 0 {
+        return Err(
+            "everybody may write to this file, so anybody could run programs as root; \
+                    it is refused until chmod o-w"
+                .to_owned(),
+        );
+    }
+    if metadata.len() > MAX_FILE_BYTES as u64 {
+        return Err(too_large(metadata.len()));
+    }
+    read_all(file, metadata.len())
+}
+
+fn read_all(file: File, expected: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
+    // One byte more than allowed tells a file that grew in the meantime.
+    let read = file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() > MAX_FILE_BYTES {
+        Err(too_large(bytes.len() as u64))
+    } else {
+        Ok(bytes)
+    }
+}
+
+fn not_regular(metadata: &std::fs::Metadata) -> &'static str {
+    if metadata.is_dir() {
+        "this is a directory; expected a file with one unit"
+    } else {
+        "this is no regular file; expected a file with one unit"
+    }
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> String {
+    let link = path
+        .symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_symlink());
+    match error.kind() {
+        io::ErrorKind::NotFound if link => "the symbolic link leads nowhere".to_owned(),
+        _ if error.raw_os_error() == Some(libc::ENXIO) => {
+            "this is a socket; expected a file with one unit".to_owned()
+        }
+        _ => format!("cannot be opened: {error}"),
+    }
+}

@@ -1,0 +1,260 @@
+//! The first stage: YAML text to a tree of nodes that know their places.
+//!
+//! Scalars keep the text that was written (`0022`, `1.50`, `no`), because what it means depends
+//! on the key: YAML's own guess would turn a file mode into a decimal and a version into a
+//! fraction. The YAML library stays behind this file.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_yaml::options::NonFiniteFloatPolicy;
+use serde_yaml::{Location, Spanned};
+
+use super::diagnostic::{Place, quoted};
+
+/// The deepest nesting. `depends_on` with conditions, the deepest value there is, needs three.
+const MAX_DEPTH: usize = 16;
+/// The most nodes, aliases counted as often as they are used.
+const MAX_NODES: usize = 20_000;
+
+/// One node of a unit file.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub place: Place,
+    pub value: Value,
+}
+
+/// What a node holds.
+#[derive(Debug)]
+pub(super) enum Value {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// A scalar as it was written, without its quotes.
+    Scalar(String),
+    List(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// What is written here, in the words of a diagnostic.
+    pub fn is_a(&self) -> &'static str {
+        match self.value {
+            Value::Null => "nothing",
+            Value::Scalar(_) => "a single value",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Parses the text.
+///
+/// # Errors
+/// Where the YAML is unsound, and why.
+pub(super) fn read(text: &str) -> Result<Node, (Option<Place>, String)> {
+    let options = serde_yaml::options! {
+        budget: serde_yaml::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES },
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    };
+    match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
+        Ok(raw) => Ok(node(raw, text)),
+        Err(error) => Err(explain(&error)),
+    }
+}
+
+/// A value as the library hands it over. Numbers and booleans carry the library's reading of
+/// them, for the rare case that their own text cannot be had.
+enum Raw {
+    Null,
+    Text(String),
+    Guess(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
+}
+
+fn node(raw: Spanned<Raw>, text: &str) -> Node {
+    let value = match raw.value {
+        Raw::Null => Value::Null,
+        Raw::Text(written) => Value::Scalar(written),
+        Raw::Guess(guess) => Value::Scalar(as_written(raw.defined, text).unwrap_or(guess)),
+        Raw::List(list) => Value::List(list.into_iter().map(|item| node(item, text)).collect()),
+        Raw::Map(map) => Value::Map(
+            map.into_iter()
+                .map(|(k, v)| (node(k, text), node(v, text)))
+                .collect(),
+        ),
+    };
+    Node {
+        place: place(raw.referenced),
+        value,
+    }
+}
+
+/// The text of a plain number or boolean. A quoted one with a tag (`!!int "5"`) is not plain.
+fn as_written(at: Location, text: &str) -> Option<String> {
+    let start = usize::try_from(at.span().byte_offset()?).ok()?;
+    let end = start + usize::try_from(at.span().byte_len()?).ok()?;
+    let written = text.get(start..end)?;
+    let plain = written.starts_with(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    plain.then(|| written.to_owned())
+}
+
+fn place(at: Location) -> Place {
+    Place {
+        width: usize::try_from(at.span().len()).unwrap_or(1),
+        line: at.line(),
+        column: at.column(),
+    }
+}
+
+/// The library's error in the words of this project.
+fn explain(error: &serde_yaml::Error) -> (Option<Place>, String) {
+    use serde_yaml::Error as E;
+    let at = error.location().filter(|at| at.line() > 0);
+    let message = match error.without_snippet() {
+        E::DuplicateMappingKey { key, .. } => match key {
+            Some(key) => format!("the key {} is written twice; keep one of them", quoted(key)),
+            None => "this key is written twice; keep one of them".to_owned(),
+        },
+        E::MultipleDocuments { .. } => {
+            "a second document starts here; a file holds one unit".to_owned()
+        }
+        E::UnsupportedTag { .. } => {
+            "a tag (!name) has no meaning here; put the value in quotes if the ! is meant"
+                .to_owned()
+        }
+        E::Budget { .. } | E::AliasReplayLimitExceeded { .. } => too_much(),
+        E::RecursiveReferencesRequireWeakTypes { .. } => {
+            "an alias inside its own anchor".to_owned()
+        }
+        _ => {
+            let words = error.without_snippet().to_string();
+            let words = words.split(" at line ").next().unwrap_or(&words);
+            in_plain_words(words)
+        }
+    };
+    (at.map(place), message)
+}
+
+fn too_much() -> String {
+    format!(
+        "too deep or too many values for a unit; \
+         at most {MAX_DEPTH} levels and {MAX_NODES} values are read"
+    )
+}
+
+/// Advice for the parser's commonest complaints; the others are passed on as they are.
+fn in_plain_words(words: &str) -> String {
+    const ADVICE: &[(&str, &str)] = &[
+        (
+            "mapping values are not allowed",
+            "if the colon belongs to the value, put it in quotes",
+        ),
+        ("unexpected character", "put the value in quotes"),
+        ("trailing content", "put the whole value in quotes"),
+        ("simple key expected", "a key is followed by a colon"),
+        (
+            "unknown anchor",
+            "if the * belongs to the value, put it in quotes",
+        ),
+        (
+            "illegal placement of ':'",
+            "perhaps a bracket further up is not closed",
+        ),
+        ("tab", "indent with spaces"),
+    ];
+    // Inside an alias the library hands its own limits on as text.
+    if words.contains("budget breached") {
+        return too_much();
+    }
+    let words = quoted(words);
+    let words = words.trim_matches('"');
+    match ADVICE
+        .iter()
+        .find(|(complaint, _)| words.contains(complaint))
+    {
+        Some((_, advice)) => format!("the YAML is broken here: {words}; {advice}"),
+        None => format!("the YAML is broken here: {words}"),
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Raw, E> {
+        Ok(Raw::Text(text))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Guess(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Guess(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Guess(value.to_string()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
+        Ok(Raw::Guess(value.to_string()))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Raw, E> {
+        Ok(Raw::Guess(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Guess(value.to_string()))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Raw, E> {
+        Err(E::custom("binary data has no place in a unit"))
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = access.next_element()? {
+            list.push(item);
+        }
+        Ok(Raw::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut map = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            map.push(entry);
+        }
+        Ok(Raw::Map(map))
+    }
+}

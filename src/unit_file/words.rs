@@ -1,0 +1,161 @@
+//! The words of a command written as one string: quotes and backslashes as in a shell, and
+//! nothing else of a shell. What a shell would act on is refused, not passed on as text.
+
+/// Why a string cannot be split into words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SplitError {
+    /// A quote is not closed, or a backslash ends the string.
+    Unclosed(char),
+    /// An unquoted stretch that only a shell understands.
+    Shell(String),
+}
+
+/// Splits as a POSIX shell does (XCU 2.2): `'...'` takes all as it is, `"..."` and the backslash
+/// as there.
+pub(super) fn split(text: &str) -> Result<Vec<String>, SplitError> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut rest = text.trim_end().chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\n' if !words.is_empty() || word.is_some() => {
+                return Err(SplitError::Shell("\n".to_owned()));
+            }
+            ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
+            '\'' => word
+                .get_or_insert_default()
+                .push_str(single_quoted(&mut rest)?),
+            '"' => double_quoted(&mut rest, word.get_or_insert_default())?,
+            '\\' => match rest.next() {
+                None => return Err(SplitError::Unclosed('\\')),
+                Some('\n') => {}
+                Some(c) => word.get_or_insert_default().push(c),
+            },
+            c => {
+                refuse_shell(c, rest.as_str(), "|&;<>()")?;
+                word.get_or_insert_default().push(c);
+            }
+        }
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+fn single_quoted<'a>(rest: &mut std::str::Chars<'a>) -> Result<&'a str, SplitError> {
+    let (quoted, after) = rest
+        .as_str()
+        .split_once('\'')
+        .ok_or(SplitError::Unclosed('\''))?;
+    *rest = after.chars();
+    Ok(quoted)
+}
+
+fn double_quoted(rest: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), SplitError> {
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => return Ok(()),
+            '\\' => match rest.next() {
+                None => break,
+                Some('\n') => {}
+                Some(c @ ('$' | '`' | '"' | '\\')) => word.push(c),
+                Some(c) => word.extend(['\\', c]),
+            },
+            c => {
+                refuse_shell(c, rest.as_str(), "")?;
+                word.push(c);
+            }
+        }
+    }
+    Err(SplitError::Unclosed('"'))
+}
+
+/// Refuses one of the operators and every expansion that starts at `c`.
+fn refuse_shell(c: char, rest: &str, operators: &str) -> Result<(), SplitError> {
+    let next = rest.chars().next();
+    let shown = match (c, next) {
+        ('`', _) => "`".to_owned(),
+        ('$', Some(n)) if n.is_ascii_alphabetic() || n == '_' => {
+            let name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+            std::iter::once(c)
+                .chain(rest.chars().take_while(name).take(30))
+                .collect()
+        }
+        ('$', Some(n)) if "({".contains(n) => format!("${n}"),
+        (c, Some(n)) if operators.contains(c) && "|&<>".contains(n) => format!("{c}{n}"),
+        (c, _) if operators.contains(c) => c.to_string(),
+        _ => return Ok(()),
+    };
+    Err(SplitError::Shell(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SplitError, split};
+
+    #[test]
+    fn words_are_split_as_a_shell_splits_them() {
+        for (text, words) in [
+            ("", &[] as &[&str]),
+            ("  nginx  ", &["nginx"]),
+            ("a  b\tc", &["a", "b", "c"]),
+            ("a 'b c' d", &["a", "b c", "d"]),
+            (r#"nginx -g "daemon off;""#, &["nginx", "-g", "daemon off;"]),
+            (r#"a"b"'c'd"#, &["abcd"]),
+            (r"a\ b \| \$x", &["a b", "|", "$x"]),
+            (r#""a\"b\\c\d\$x""#, &[r#"a"b\c\d$x"#]),
+            (r"'a\b $HOME `x`'", &[r"a\b $HOME `x`"]),
+            (r#"a "" ''"#, &["a", "", ""]),
+            ("a \\\n b", &["a", "b"]),
+            ("price=5$ 100%", &["price=5$", "100%"]),
+            (
+                "--exclude=*.o ~ {a,b} x#y",
+                &["--exclude=*.o", "~", "{a,b}", "x#y"],
+            ),
+            ("ä 'ö ü'", &["ä", "ö ü"]),
+            ("a b\n", &["a", "b"]),
+        ] {
+            let owned: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            assert_eq!(split(text), Ok(owned), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_shell_understands_is_refused() {
+        for (text, shown) in [
+            ("a | b", "|"),
+            ("a && b", "&&"),
+            ("a || b", "||"),
+            ("a &", "&"),
+            ("a > f", ">"),
+            ("a >> f", ">>"),
+            ("a 2>&1", ">&"),
+            ("a < f", "<"),
+            ("a; b", ";"),
+            ("(a)", "("),
+            ("a $(b)", "$("),
+            ("a `b`", "`"),
+            ("kill $MAINPID", "$MAINPID"),
+            ("echo \"$HOME\"", "$HOME"),
+            ("echo ${HOME}", "${"),
+            ("a\nb", "\n"),
+        ] {
+            assert_eq!(
+                split(text),
+                Err(SplitError::Shell(shown.to_owned())),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn open_quotes_are_refused() {
+        for (text, open) in [
+            ("a 'b", '\''),
+            ("a \"b", '"'),
+            ("a\\", '\\'),
+            ("\"a\\", '"'),
+        ] {
+            assert_eq!(split(text), Err(SplitError::Unclosed(open)), "{text:?}");
+        }
+    }
+}
