@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::reader::{Line, Log, LogFile};
+use super::reader::{Line, Log, LogFile, Position};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 256 * 1024;
@@ -20,8 +20,7 @@ const READ_BYTES: usize = 256 * 1024;
 pub struct Follower {
     log: Log,
     watch: Inotify,
-    /// What is read now and how far, always at the start of a line.
-    current: Option<(LogFile, u64)>,
+    current: Option<Position>,
     ready: Vec<Line>,
 }
 

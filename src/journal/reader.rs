@@ -105,6 +105,9 @@ pub(super) struct LogFile {
     pub(super) inode: u64,
 }
 
+/// A file and the offset in it up to which it was read, always at the start of a line.
+pub(super) type Position = (LogFile, u64);
+
 /// The files of one unit.
 pub(super) struct Log {
     dir: PathBuf,
@@ -170,7 +173,7 @@ impl Log {
     }
 
     /// The last `count` lines, and the newest file with the offset behind its last whole line.
-    pub(super) fn last(&self, count: usize) -> io::Result<(Vec<Line>, Option<(LogFile, u64)>)> {
+    pub(super) fn last(&self, count: usize) -> io::Result<(Vec<Line>, Option<Position>)> {
         let (mut lines, mut newest) = (Vec::new(), None);
         self.walk(|log| {
             let end = last_lines(&log.file, count, &mut lines)?;

@@ -15,6 +15,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials};
 use nix::sys::socket::{recvmsg, setsockopt, sockopt};
 
@@ -59,15 +60,18 @@ impl Syslog {
     /// Takes the socket at `path`. An old one is replaced when nobody answers on it.
     /// `services` is the cgroup above all units as /proc/PID/cgroup shows it.
     pub(super) fn bind(path: &Path, services: &str) -> io::Result<Self> {
-        let socket = match UnixDatagram::bind(path) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                remove_dead(path)?;
-                UnixDatagram::bind(path)?
-            }
-            other => other?,
-        };
+        let socket = UnixDatagram::unbound()?;
+        // Before the name exists: a datagram that is sent earlier would not tell its sender.
         setsockopt(&socket, sockopt::PassCred, &true)?;
         socket.set_nonblocking(true)?;
+        let address = UnixAddr::new(path)?;
+        match nix::sys::socket::bind(socket.as_raw_fd(), &address) {
+            Err(Errno::EADDRINUSE) => {
+                remove_dead(path)?;
+                nix::sys::socket::bind(socket.as_raw_fd(), &address)?;
+            }
+            other => other?,
+        }
         let inode = std::fs::symlink_metadata(path)?.ino();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
         let services = services.trim_end_matches('/').to_owned();

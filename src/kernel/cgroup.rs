@@ -190,6 +190,12 @@ impl Tree {
         self.leaf_below(&format!("{SERVICES}/{group}/{number}"))
     }
 
+    /// The whole tree as one leaf, for a test to take down.
+    #[cfg(test)]
+    pub(super) fn leaf_at_root(&self) -> Leaf {
+        Leaf::new(self.root.clone(), self.cgroup.clone())
+    }
+
     fn leaf_below(&self, below: &str) -> Leaf {
         Leaf::new(
             self.root.join(below),
@@ -255,11 +261,10 @@ impl Tree {
         let below = membership
             .cgroup
             .strip_prefix(self.cgroup.trim_end_matches('/'))?;
-        let mut parts = below
-            .strip_prefix('/')?
-            .strip_prefix(SERVICES)?
-            .split('/')
-            .skip(1);
+        let mut parts = below.strip_prefix('/')?.split('/');
+        if parts.next()? != SERVICES {
+            return None;
+        }
         let group = parts.next()?;
         Some((group.to_owned(), parts.next()?.parse().ok()?))
     }
@@ -306,3 +311,6 @@ pub(super) fn write(path: &Path, value: &str) -> Result<(), Error> {
     file.write_all(value.as_bytes())
         .map_err(|e| Error::io("write to", path, &e))
 }
+
+#[cfg(test)]
+mod tests;

@@ -242,3 +242,6 @@ pub fn secure_dir(path: &Path) -> Result<(), Error> {
     );
     Err(Error::new("trust the directory", subject, Errno::EPERM))
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,12 @@ impl Leaf {
         Self { path, cgroup }
     }
 
+    /// Its name as `/proc/PID/cgroup` has it.
+    #[must_use]
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
     /// The absolute path of its directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -182,3 +188,6 @@ fn pids(text: &str) -> impl Iterator<Item = u32> + '_ {
         .filter_map(|line| line.parse().ok())
         .filter(|pid| *pid != 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,3 +86,46 @@ impl AsFd for LeafEvents {
         self.0.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::super::spawn::Report;
+    use super::super::testing::{TestTree, eventually};
+    use super::*;
+
+    fn watches(events: &LeafEvents) -> usize {
+        let path = format!("/proc/self/fdinfo/{}", events.as_fd().as_raw_fd());
+        std::fs::read_to_string(path)
+            .unwrap()
+            .matches("inotify wd:")
+            .count()
+    }
+
+    #[test]
+    fn the_leaf_that_empties_is_told_and_no_other() {
+        let tree = TestTree::new("events");
+        let events = LeafEvents::new().unwrap();
+        let (quiet, _sleeper) = tree.shell("exec sleep 1000");
+        let (leaf, mut shell) = tree.shell("exec sleep 1000");
+        assert_eq!(shell.report(), Report::Executed);
+        let watch = events.watch(&leaf).unwrap();
+        let other = events.watch(&quiet).unwrap();
+        assert_ne!(watch, other);
+        leaf.kill().unwrap();
+        eventually("news of the leaf", || {
+            let drained = events.drain();
+            assert!(!drained.overflow && !drained.woken.contains(&other));
+            (drained.woken == [watch] && !leaf.populated().unwrap()).then_some(())
+        });
+        shell.end();
+        assert_eq!(watches(&events), 2);
+        events.unwatch(watch);
+        events.unwatch(watch);
+        leaf.remove().unwrap();
+        assert_eq!(watches(&events), 1);
+        assert_eq!(events.drain().woken, []);
+        assert_eq!(events.watch(&leaf).unwrap_err().errno(), Errno::ENOENT);
+    }
+}

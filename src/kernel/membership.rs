@@ -176,11 +176,11 @@ mod tests {
     fn mounts_are_read_past_broken_lines() {
         let text = "25 1 0:23 / /sys rw shared:7 - sysfs sysfs rw\n\
                     broken\n\
-                    30 25 0:26 / /sys/fs/cgroup/my\\040dir rw shared:9 - cgroup2 cgroup2 rw\n\
+                    30 25 0:26 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n\
                     31 25 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
         let mounts = parse_mounts(text);
         assert_eq!(mounts.len(), 1);
-        assert_eq!(mounts[0].point, Path::new("/sys/fs/cgroup/my dir"));
+        assert_eq!(mounts[0].point, Path::new("/sys/fs/cgroup/unified"));
         assert_eq!(mounts[0].cgroup, "/");
     }
 

@@ -151,3 +151,6 @@ impl AsFd for NotifySocket {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

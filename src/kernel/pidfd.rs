@@ -42,7 +42,8 @@ pub fn cgroup_id_of(pidfd: &impl AsFd) -> Option<u64> {
 /// [`cgroup_id_of`] for a descriptor that came in a control message.
 pub(super) fn cgroup_id_of_raw(pidfd: RawFd) -> Option<u64> {
     let wanted = u64::from(libc::PIDFD_INFO_CGROUPID);
-    let info = sys::pidfd_info(pidfd, wanted).ok()?;
+    // Of a process that was reaped the kernel tells the cgroup only to who asks for its end.
+    let info = sys::pidfd_info(pidfd, wanted | u64::from(libc::PIDFD_INFO_EXIT)).ok()?;
     (info.mask & wanted != 0).then_some(info.cgroupid)
 }
 

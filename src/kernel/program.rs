@@ -72,7 +72,7 @@ pub enum PrepareError {
     NoGroup(String),
     /// A number that the kernel takes to mean "leave as it is".
     #[error("{0} is not a usable user or group number")]
-    BadId(u32),
+    BadId(String),
     /// A user number that the user database does not know has no group of its own.
     #[error("user {0} is not in the user database: a group must be given, too")]
     GroupNeeded(u32),
@@ -161,7 +161,7 @@ fn number(text: &str) -> Result<Option<u32>, PrepareError> {
     }
     match text.parse() {
         Ok(id) if id != u32::MAX => Ok(Some(id)),
-        _ => Err(PrepareError::BadId(u32::MAX)),
+        _ => Err(PrepareError::BadId(text.to_owned())),
     }
 }
 
@@ -305,3 +305,6 @@ fn groups_of(name: &str, gid: u32) -> Result<Vec<u32>, PrepareError> {
     })?;
     Ok(groups.into_iter().map(Gid::as_raw).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,6 @@ fn wait_for(pid: u32, flags: i32) -> Result<Option<ExitStatus>, Errno> {
     let dead = sys::waitid(libc::P_PID, pid, libc::WEXITED | flags)?;
     Ok(dead.map(|dead| ExitStatus::from_waitid(dead.code, dead.status)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,12 +117,9 @@ pub fn spawn(
 }
 
 /// Whether a child can be born in a leaf of this tree; otherwise it must move there itself. Ask
-/// once, after [`Tree::enter_supervisor`].
-///
-/// It cannot on kernels before 5.7, and where CLONE_INTO_CGROUP is refused. And since Linux 6.14
-/// it cannot when the caller's own cgroup was ever killed by `cgroup.kill`: the kernel counts the
-/// kills of a cgroup, compares the count of the parent's with the one of the child's, and kills
-/// the newborn where they differ.
+/// once, after [`Tree::enter_supervisor`]. It cannot before Linux 5.7, and since 6.14 not when the
+/// caller's own cgroup was ever killed by `cgroup.kill`: the kernel compares how often the
+/// parent's cgroup was killed with the child's, and kills the newborn where they differ.
 #[must_use]
 pub fn probe(tree: &Tree) -> How {
     let number = u64::from(std::process::id());
@@ -397,3 +394,6 @@ fn execute(plan: &Plan) -> Errno {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,13 +10,12 @@ use std::sync::OnceLock;
 
 use log::LevelFilter;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use simplelog::{
-    CombinedLogger, Config, ConfigBuilder, FormatItem, SharedLogger, WriteLogger,
-    format_description,
-};
+use simplelog::{CombinedLogger, Config, ConfigBuilder, SharedLogger, WriteLogger};
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
 /// As in the log files: UTC, milliseconds.
-const TIME: &[FormatItem] = format_description!(
+const TIME: &[BorrowedFormatItem<'_>] = format_description!(
     "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
 );
 

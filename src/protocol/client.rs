@@ -133,7 +133,14 @@ impl Client {
     pub fn ask(&mut self, request: &Request) -> Result<(), ClientError> {
         match self.stream.write_all(&wire::write_call(request)) {
             // The supervisor may have said why before it closed: the answer is read all the same.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(self.silent(self.stream.write_timeout().ok().flatten()))
             }

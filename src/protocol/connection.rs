@@ -73,24 +73,28 @@ impl Connection {
         }
     }
 
-    /// Receives once. Attached file descriptors are dropped by the kernel, since recv(2) has no
+    /// Receives once, and tells whether something came. Attached file descriptors are dropped by the kernel, since recv(2) has no
     /// room for them.
-    pub fn receive(&mut self) {
+    pub fn receive(&mut self) -> bool {
         self.input.drain(..self.taken);
         self.taken = 0;
         let room = MAX_MESSAGE - self.input.len();
         if self.deaf || room == 0 {
-            return;
+            return false;
         }
         let mut bytes = [0; AT_ONCE];
         let bytes = &mut bytes[..room.min(AT_ONCE)];
         let got = recv(self.stream.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT);
         match got {
             Ok(0) => self.deaf = true,
-            Ok(count) => self.input.extend_from_slice(&bytes[..count]),
+            Ok(count) => {
+                self.input.extend_from_slice(&bytes[..count]);
+                return true;
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(_) => self.hang_up(),
         }
+        false
     }
 
     /// Sends what the peer takes now.
@@ -143,8 +147,8 @@ impl Connection {
     /// Ends both directions. epoll reports that, and the connection is removed then.
     pub fn hang_up(&mut self) {
         self.deaf = true;
-        self.output.clear();
-        self.sent = 0;
+        (self.input, self.taken) = (Vec::new(), 0);
+        (self.output, self.sent) = (Vec::new(), 0);
         let _ = shutdown(self.stream.as_raw_fd(), Shutdown::Both);
     }
 

@@ -102,9 +102,12 @@ fn parse(text: &str) -> (String, Description) {
     assert!(tokens.take("interface"));
     let interface = tokens.next().unwrap();
     let mut all = Description::default();
+    let mut names = BTreeSet::new();
     while let Some(keyword) = tokens.next() {
         let name = tokens.next().unwrap();
         let a_type = tokens.a_type();
+        // Types, methods and errors share one set of names; independent clients insist on it.
+        assert!(names.insert(name.clone()), "{name} is there twice");
         match keyword.as_str() {
             "type" => drop(all.types.insert(name, a_type)),
             "error" => drop(all.errors.insert(name, a_type)),

@@ -200,14 +200,13 @@ impl Server {
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
         };
-        if events.intersects(EpollFlags::EPOLLIN) {
-            connection.receive();
-        }
+        let mut heard = events.intersects(EpollFlags::EPOLLIN) && connection.receive();
         connection.send();
         for _ in 0..AT_ONCE {
             let Some((message, end)) = connection.next_message() else {
                 break;
             };
+            heard = true;
             self.last_number += 1;
             let call = self.last_number;
             if let Some(request) = begin(connection, &message, end, call) {
@@ -222,8 +221,8 @@ impl Server {
                 });
             }
         }
-        // The peer has closed, or we have hung up: what it asked last was still heard.
-        if events.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+        // The peer has closed, or we have hung up; what it said before is heard to the end.
+        if events.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) && !heard {
             self.remove(number, news);
         } else {
             self.settle(number, now);

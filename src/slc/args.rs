@@ -26,7 +26,7 @@ Environment:
 
 /// Starts, stops and shows services.
 #[derive(Debug, Parser)]
-#[command(name = "slc", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "slc", version, after_long_help = AFTER_HELP, max_term_width = 100)]
 pub(super) struct Args {
     /// The control socket [default: $TREEWARD_SOCKET or /run/treeward/control.sock]
     #[arg(long, global = true, value_name = "PATH")]

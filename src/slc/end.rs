@@ -52,7 +52,7 @@ impl Failed {
         if let Self::Client(ClientError::Failed(Failure::NoSuchUnit { unit, similar })) = self {
             complain(&no_such_unit(unit, similar));
             if let Some(text) = diagnostic_of(supervisor, unit) {
-                complain(&text);
+                complain_lines(&text);
             }
         } else {
             complain(&self.to_string());
@@ -99,8 +99,13 @@ pub(super) fn write(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Writes to standard error, as `slc: ...`. When even that fails nobody can be told.
-pub(super) fn complain(text: &str) {
+/// Writes one line to standard error, as `slc: ...`.
+pub(super) fn complain(line: &str) {
+    complain_lines(&clean(line));
+}
+
+/// Writes a text of several lines to standard error. When even that fails nobody can be told.
+pub(super) fn complain_lines(text: &str) {
     let lines: Vec<_> = text.trim_end().lines().map(clean).collect();
     let _ = io::stderr()
         .lock()

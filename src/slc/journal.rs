@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Supervisor;
 use super::args::{Format, Wanted};
-use super::end::{End, Failed, put, write};
+use super::end::{End, Failed, complain, put, write};
 use super::style::Style;
 use super::watch::end_well_on_ctrl_c;
 use crate::journal::{Follower, Line, Reader, clean};
@@ -36,6 +36,13 @@ pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Re
         let lines = Reader::last(&dir, &wanted.unit, wanted.lines).map_err(failed)?;
         if lines.is_empty() && !dir.is_dir() {
             return Err(failed(io::ErrorKind::NotFound.into()));
+        }
+        if lines.is_empty() {
+            complain(&format!(
+                "{} has no lines in {}",
+                wanted.unit,
+                dir.display()
+            ));
         }
         return put(&show(&lines));
     }

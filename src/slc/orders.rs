@@ -5,7 +5,7 @@ use std::fmt::Write;
 use nix::sys::signal::Signal;
 
 use super::args::Order;
-use super::end::{End, Failed, complain, put};
+use super::end::{End, Failed, complain, complain_lines, put};
 use super::style::clean;
 use super::{Supervisor, to_json};
 pub(super) use crate::protocol::Verb;
@@ -29,7 +29,7 @@ pub(super) fn run(supervisor: &Supervisor, verb: Verb, order: &Order) -> Result<
             answer.outcomes.iter().partition(|outcome| outcome.done);
         put(&done.into_iter().map(line).collect::<String>())?;
         for outcome in failed {
-            complain(&line(outcome));
+            complain(line(outcome).trim_end());
         }
     }
     Ok(if all_done { End::Done } else { End::Failed })
@@ -54,7 +54,7 @@ pub(super) fn reread(supervisor: &Supervisor, json: bool) -> Result<End, Failed>
     })?;
     if !json {
         for problem in &answer.problems {
-            complain(&problem.text);
+            complain_lines(&problem.text);
         }
     }
     Ok(if answer.problems.is_empty() {

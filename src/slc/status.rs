@@ -39,9 +39,9 @@ pub(super) fn run(
             .collect();
         put(&shown.join("\n"))?;
     }
-    let states = answer.services.iter().map(|status| status.summary.state);
+    let mut states = answer.services.iter().map(|status| status.summary.state);
     let well = |state: StateWord| state.is_alive() || state == StateWord::Done;
-    let all_well = units.is_empty() || states.map(well).all(|well| well);
+    let all_well = units.is_empty() || states.all(well);
     Ok(if all_well { End::Done } else { End::NotRunning })
 }
 
@@ -155,5 +155,159 @@ fn cpu_time(micros: u64) -> String {
         0..1_000 => format!("{millis} ms"),
         1_000..60_000 => format!("{}.{:03} s", millis / 1_000, millis % 1_000),
         _ => span(millis, 3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::super::style::Style;
+    use super::render;
+    use crate::supervision::status::{ProcessStatus, StateWord, Status, Summary};
+
+    fn style() -> Style {
+        Style {
+            color: false,
+            width: None,
+            now: 1_795_378_428_007,
+            zone: TimeZone::UTC,
+        }
+    }
+
+    fn process(pid: u32, depth: u32, age: u64, command: &str) -> ProcessStatus {
+        ProcessStatus {
+            pid,
+            parent: 1,
+            depth,
+            age,
+            state: "S".into(),
+            command: command.into(),
+            adopted: false,
+            main: false,
+            wait_channel: String::new(),
+        }
+    }
+
+    fn nginx() -> Status {
+        let mut tree = vec![
+            process(1234, 0, 192_000, "nginx: master process /usr/sbin/nginx"),
+            process(1240, 1, 191_000, "nginx: worker process"),
+            process(12500, 2, 2_000, "sh -c\t'echo \u{1b}[2J'"),
+            process(1241, 1, 191_000, "nginx: worker process"),
+            process(1300, 0, 900, "[cat]"),
+        ];
+        (tree[0].main, tree[0].adopted) = (true, true);
+        (tree[3].state, tree[3].wait_channel) = ("D".into(), "rpc_wait_bit_killable".into());
+        Status {
+            summary: Summary {
+                name: "nginx".into(),
+                description: "A web server".into(),
+                state: StateWord::Up,
+                since: 1_795_378_236_007,
+                wanted: true,
+                why: "ready".into(),
+                main_pid: Some(1234),
+                restarts: 2,
+            },
+            source: "/etc/yml-services/nginx.yml".into(),
+            kind: "auto".into(),
+            start: 3,
+            first_pid: None,
+            leaf: Some("/sys/fs/cgroup/treeward/services/nginx/3".into()),
+            status_text: "5 requests\r\nfake: line".into(),
+            last_exit: "killed by SIGSEGV".into(),
+            last_stop: String::new(),
+            waiting_for: vec![],
+            missing_limits: vec!["memory: 512 MiB: the controller is not here".into()],
+            cpu_usec: Some(1_234_567),
+            memory_bytes: Some(12_897_484),
+            processes: 7,
+            tree,
+            log: "/var/log/treeward/nginx.log".into(),
+        }
+    }
+
+    #[test]
+    fn a_living_service_shows_all_that_is_known() {
+        let log = ["2026-11-22 20:10:36.007 hello".to_owned()];
+        let shown = render(&nginx(), &log, &style());
+        assert_eq!(
+            shown,
+            "\
+● nginx: A web server
+  State      up for 3 min 12 s, since 2026-11-22 20:10:36
+  Why        ready
+  Says       5 requests\\x0d\\x0afake: line
+  Unit       /etc/yml-services/nginx.yml (auto)
+  Start      number 3, 2 restarts
+  Main       1234
+  Last exit  killed by SIGSEGV
+  Leaf       /sys/fs/cgroup/treeward/services/nginx/3
+  CPU        1.234 s
+  Memory     12.2 MiB
+  Stuck      1241 waits in the kernel (rpc_wait_bit_killable) and cannot end before that does
+  Limit      not held: memory: 512 MiB: the controller is not here
+  Processes  7
+  ├─ 1234         3 min 12 s  nginx: master process /usr/sbin/nginx  [main, adopted]
+  │  ├─ 1240      3 min 11 s  nginx: worker process
+  │  │  └─ 12500         2 s  sh -c 'echo \\x1b[2J'
+  │  └─ 1241      3 min 11 s  nginx: worker process  [waits in the kernel]
+  └─ 1300             900 ms  [cat]
+  and 2 more
+
+  Log        /var/log/treeward/nginx.log
+  2026-11-22 20:10:36.007 hello
+"
+        );
+    }
+
+    #[test]
+    fn a_service_that_is_down_says_little() {
+        let mut status = nginx();
+        status.summary.state = StateWord::Down;
+        status.summary.wanted = false;
+        status.summary.why.clear();
+        (status.status_text, status.last_exit) = (String::new(), String::new());
+        (status.leaf, status.cpu_usec, status.memory_bytes) = (None, None, None);
+        (status.processes, status.tree, status.missing_limits) = (0, vec![], vec![]);
+        status.last_stop = "3 processes gone in 12 ms".into();
+        assert_eq!(
+            render(&status, &[], &style()),
+            "\
+○ nginx: A web server
+  State      down for 3 min 12 s, since 2026-11-22 20:10:36
+  Unit       /etc/yml-services/nginx.yml (auto)
+  Start      number 3, 2 restarts, not wanted up
+  Last stop  3 processes gone in 12 ms
+"
+        );
+    }
+
+    #[test]
+    fn an_ambiguous_main_process_is_said_to_be_none() {
+        let mut status = nginx();
+        status.summary.main_pid = None;
+        assert!(render(&status, &[], &style()).contains("  Main       no main process\n"));
+        status.first_pid = Some(77);
+        let line = "  Main       no main process (first process 77)\n";
+        assert!(render(&status, &[], &style()).contains(line));
+    }
+
+    #[test]
+    fn on_a_terminal_no_line_of_the_tree_is_wider_and_notes_are_kept() {
+        let style = Style {
+            width: Some(70),
+            ..style()
+        };
+        let shown = render(&nginx(), &[], &style);
+        let row = "  ├─ 1234         3 min 12 s  nginx: master process …  [main, adopted]";
+        assert!(shown.contains(row), "{shown}");
+        let tree = shown.lines().filter(|line| line.contains("─ "));
+        assert!(
+            tree.map(|line| line.chars().count())
+                .all(|width| width <= 70),
+            "{shown}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! How things are shown: colours, widths, times and sizes. Pure but for [`Style::of_stdout`].
+//! How things are shown: colours, widths, times and sizes.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};
@@ -50,7 +50,7 @@ impl Style {
     /// Text in a colour of its own, where colours are wanted. `code` is an SGR parameter.
     #[must_use]
     pub fn paint<'a>(&self, text: &'a str, code: &str) -> Cow<'a, str> {
-        if self.color && !code.is_empty() {
+        if self.color && !text.is_empty() {
             Cow::Owned(format!("\x1b[{code}m{text}\x1b[0m"))
         } else {
             Cow::Borrowed(text)

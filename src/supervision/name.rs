@@ -50,9 +50,9 @@ impl UnitName {
         if !text.bytes().all(allowed) {
             return Err(BadName::Character);
         }
-        // "cgroup.procs" and its siblings are files of the kernel in every cgroup; "treeward" is
-        // the supervisor's own journal.
-        if text.starts_with("cgroup.") || text == "treeward" {
+        // "cgroup.procs" and its siblings are files of the kernel in every cgroup. "treeward" is
+        // the supervisor's own journal, "syslog" holds what no unit sent.
+        if text.starts_with("cgroup.") || ["treeward", "syslog"].contains(&text) {
             return Err(BadName::Reserved);
         }
         Ok(Self(text.into()))

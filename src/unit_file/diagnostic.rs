@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// After so many the rest of a file's diagnostics is only counted.
+/// After so many the rest of a file is not read.
 const MAX_DIAGNOSTICS: usize = 20;
 /// The widest excerpt of a source line, in characters.
 const MAX_EXCERPT: usize = 100;
@@ -154,7 +154,6 @@ pub(super) struct Report<'a> {
     /// The key that is being read, with the path into its value.
     pub key: Option<String>,
     found: Vec<Diagnostic>,
-    uncounted: usize,
 }
 
 impl<'a> Report<'a> {
@@ -164,7 +163,6 @@ impl<'a> Report<'a> {
             text,
             key: None,
             found: Vec::new(),
-            uncounted: 0,
         }
     }
 
@@ -172,10 +170,14 @@ impl<'a> Report<'a> {
         self.found.is_empty()
     }
 
+    /// Whether reading on is in vain, because nothing more will be shown.
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= MAX_DIAGNOSTICS
+    }
+
     /// Notes what is wrong at a place.
     pub fn at(&mut self, place: Place, message: impl Into<String>) {
-        if self.found.len() == MAX_DIAGNOSTICS {
-            self.uncounted += 1;
+        if self.is_full() {
             return;
         }
         self.found.push(Diagnostic {
@@ -203,11 +205,8 @@ impl<'a> Report<'a> {
 
     /// All that was found.
     pub fn finish(mut self) -> Vec<Diagnostic> {
-        if self.uncounted > 0 {
-            let rest = format!(
-                "{} more mistakes in this file are not shown",
-                self.uncounted
-            );
+        if self.is_full() {
+            let rest = format!("after {MAX_DIAGNOSTICS} mistakes the rest is not shown");
             self.found.push(Diagnostic::of_file(self.file, rest));
         }
         self.found

@@ -160,6 +160,9 @@ pub(super) fn read(root: &Node, report: &mut Report<'_>) -> Draft {
         return draft;
     };
     for (name, value) in entries {
+        if report.is_full() {
+            break;
+        }
         let Value::Scalar(text) = &name.value else {
             report.at(name.place, NO_KEY);
             continue;
@@ -252,6 +255,9 @@ pub(super) fn inner(
     mut read: impl FnMut(&'static str, &Node, &mut Report<'_>),
 ) {
     for (name, value) in entries {
+        if report.is_full() {
+            break;
+        }
         let known = match &name.value {
             Value::Scalar(text) => names.iter().find(|name| *name == text),
             _ => None,

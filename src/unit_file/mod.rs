@@ -1,9 +1,9 @@
 //! YAML text to [`Unit`], with diagnostics a person can act on.
 //!
-//! Two stages. [`node`] turns text into a tree of nodes, each with its place in the file and its
-//! scalars exactly as they were written; it is the only part that knows the YAML library. [`keys`]
-//! is the one table of known keys; it reads the nodes into a [`draft`], and only a draft that
-//! raised no diagnostic becomes a [`Unit`]. [`directory`] reads all files of a directory.
+//! Two stages. `node` turns text into a tree of nodes, each with its place in the file and its
+//! scalars exactly as they were written; it is the only part that knows the YAML library. `keys`
+//! is the one table of known keys; it reads the nodes into a `draft`, and only a draft that
+//! raised no diagnostic becomes a [`Unit`]. `directory` reads all files of a directory.
 
 mod depends;
 mod diagnostic;

@@ -17,6 +17,9 @@ const MAX_DEPTH: usize = 16;
 /// The most nodes, aliases counted as often as they are used.
 const MAX_NODES: usize = 20_000;
 
+/// The most nodes that come out of aliases. A unit that shares a list needs a few.
+const MAX_ALIASED: usize = 2_000;
+
 /// One node of a unit file.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -53,7 +56,13 @@ impl Node {
 /// Where the YAML is unsound, and why.
 pub(super) fn read(text: &str) -> Result<Node, (Option<Place>, String)> {
     let options = serde_yaml::options! {
-        budget: serde_yaml::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES },
+        budget: serde_yaml::budget! {
+            max_depth: MAX_DEPTH,
+            max_nodes: MAX_NODES,
+            max_recorded_anchor_events: MAX_NODES,
+            max_merge_keys: 100,
+        },
+        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
@@ -144,7 +153,7 @@ fn explain(error: &serde_yaml::Error) -> (Option<Place>, String) {
 fn too_much() -> String {
     format!(
         "too deep or too many values for a unit; \
-         at most {MAX_DEPTH} levels and {MAX_NODES} values are read"
+         at most {MAX_DEPTH} levels, {MAX_NODES} values and {MAX_ALIASED} through aliases are read"
     )
 }
 
@@ -168,8 +177,8 @@ fn in_plain_words(words: &str) -> String {
         ),
         ("tab", "indent with spaces"),
     ];
-    // Inside an alias the library hands its own limits on as text.
-    if words.contains("budget breached") {
+    // Inside an alias the library hands on its own limits as text.
+    if words.contains("budget breached") || words.contains("alias replay limit") {
         return too_much();
     }
     let words = quoted(words);

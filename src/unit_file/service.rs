@@ -68,18 +68,15 @@ pub(super) fn command(node: &Node, report: &mut Report<'_>) -> Option<Vec<String
 }
 
 fn argument(item: &Node, report: &mut Report<'_>) -> Option<String> {
-    const ARGUMENT: &str = "an argument; put it in quotes";
-    let text = match &item.value {
-        // Nothing else can be meant by `~`, and by `null` as an argument.
-        Value::Null => {
-            report.at(
-                item.place,
-                format!("nothing is written here; expected {ARGUMENT}"),
-            );
-            return None;
-        }
-        _ => report.scalar(item, ARGUMENT, |text| clean(text, "\n\t"))?,
-    };
+    if !matches!(item.value, Value::Scalar(_)) {
+        let message = format!(
+            "{} is written here; put the argument in quotes",
+            item.is_a()
+        );
+        report.at(item.place, message);
+        return None;
+    }
+    let text = report.scalar(item, "an argument", |text| clean(text, "\n\t"))?;
     if text == "$MAINPID" {
         report.at(item.place, MAINPID);
         return None;

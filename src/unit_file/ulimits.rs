@@ -38,10 +38,14 @@ pub(super) fn limits(node: &Node, report: &mut Report<'_>, form: &str) -> Vec<Ul
         report.expected(node, form);
         return Vec::new();
     };
-    entries
-        .iter()
-        .filter_map(|(key, value)| limit(key, value, report))
-        .collect()
+    let mut limits = Vec::with_capacity(entries.len().min(RESOURCES.len()));
+    for (key, value) in entries {
+        if report.is_full() {
+            break;
+        }
+        limits.extend(limit(key, value, report));
+    }
+    limits
 }
 
 fn limit(key: &Node, value: &Node, report: &mut Report<'_>) -> Option<Ulimit> {

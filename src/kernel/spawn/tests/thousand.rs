@@ -1,0 +1,75 @@
+use std::time::Instant;
+
+use super::*;
+
+/// Prints what 1,000 starts cost against loops that do little but mkdir and clone3. CPU time is
+/// the number to compare: wall time depends on who else is at work, and not evenly, because a
+/// child that calls setsid(2) gets a scheduling group of its own (sched(7), autogroup).
+#[test]
+#[ignore = "a measurement: cargo test --lib start_a_thousand -- --ignored --nocapture"]
+#[allow(clippy::print_stdout, reason = "a measurement is for people to read")]
+fn start_a_thousand() {
+    use super::super::super::leaf_events::LeafEvents;
+    use nix::sys::resource::{UsageWho, getrusage};
+    const COUNT: usize = 1_000;
+    let prepare = || Prepared::new(&program(&["/bin/true"])).unwrap();
+    let bare = |tree: &TestTree, session: bool| {
+        let prepared = prepare();
+        let argv = pointers(&prepared.argv);
+        let environment = pointers(&prepared.environment);
+        let path = prepared.candidates[0].as_ptr();
+        let born = (0..COUNT).map(|_| {
+            let dir = tree.leaf().open().unwrap();
+            // SAFETY: the child makes system calls only.
+            match unsafe { clone3(Some(dir.as_fd())) }.unwrap() {
+                // SAFETY: null-terminated arrays of C strings; exit_group(2) does not return.
+                None => unsafe {
+                    if session {
+                        libc::setsid();
+                    }
+                    libc::execve(path, argv.as_ptr(), environment.as_ptr());
+                    libc::_exit(127)
+                },
+                Some((pid, _)) => pid,
+            }
+        });
+        born.collect::<Vec<_>>()
+    };
+    let full = |tree: &TestTree| {
+        let events = LeafEvents::new().unwrap();
+        let born = (0..COUNT).map(|_| {
+            let leaf = tree.leaf();
+            events.watch(&leaf).unwrap();
+            let dir = leaf.open().unwrap();
+            let child = spawn(&prepare(), dir.as_fd(), None, How::IntoCgroup);
+            child.unwrap().pid
+        });
+        born.collect::<Vec<_>>()
+    };
+    let cpu = || {
+        let of = |who| {
+            let usage = getrusage(who).unwrap();
+            let [user, system] = [usage.user_time(), usage.system_time()];
+            [user, system].map(|time| time.tv_sec() * 1_000_000 + time.tv_usec())
+        };
+        let all = [of(UsageWho::RUSAGE_SELF), of(UsageWho::RUSAGE_CHILDREN)];
+        all.into_iter().flatten().sum::<i64>()
+    };
+    type Way<'a> = (&'a str, &'a dyn Fn(&TestTree) -> Vec<u32>);
+    let ways: [Way; 3] = [
+        ("bare", &|tree| bare(tree, false)),
+        ("bare with setsid", &|tree| bare(tree, true)),
+        ("full", &full),
+    ];
+    for round in 0..6 {
+        for (name, run) in ways {
+            let tree = TestTree::new("thousand");
+            let (begin, before) = (Instant::now(), cpu());
+            for pid in run(&tree) {
+                assert_eq!(bury_when_dead(pid), Some(ExitStatus::Code(0)));
+            }
+            let (wall, used) = (begin.elapsed().as_millis(), (cpu() - before) / 1_000);
+            println!("{round} {name:<17} wall {wall:>5} ms, cpu {used:>5} ms");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A control socket with canned answers in a thread of its own.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tempfile::TempDir;
+use treeward::protocol::listener::Listener;
+use treeward::protocol::message::{
+    Changed, Listing, Outcomes, Reread, Signalled, Statuses, Version, Versioned,
+};
+use treeward::protocol::server::{CallId, Incoming, Server};
+use treeward::protocol::{Failure, Reply, Request};
+use treeward::supervision::status::{
+    Change, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
+};
+
+/// A running service; ends with this value.
+pub struct Service {
+    pub dir: TempDir,
+    stop: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    pub fn new() -> Self {
+        Self::with(2, None)
+    }
+
+    pub fn with(services: usize, group: Option<u32>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::new(Listener::bind(&dir.path().join("sock"), group).unwrap()).unwrap();
+        let (stop, stopped) = UnixStream::pair().unwrap();
+        let canned = Canned {
+            server,
+            watching: Vec::new(),
+            services,
+        };
+        let thread = std::thread::spawn(move || serve(canned, &stopped));
+        Self {
+            dir,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("sock")
+    }
+
+    pub fn slc(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slc"));
+        command.env("TREEWARD_SOCKET", self.socket());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> (i32, String, String) {
+        ended(self.slc().args(args).output().unwrap())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// Exit status, standard output and standard error.
+pub fn ended(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn summary(name: &str, state: StateWord) -> Summary {
+    Summary {
+        name: name.into(),
+        description: format!("The {name} of the test"),
+        state,
+        since: 1_795_378_236_007,
+        wanted: state == StateWord::Up,
+        why: String::new(),
+        main_pid: state.is_alive().then_some(100),
+        restarts: 0,
+    }
+}
+
+fn status(name: &str, state: StateWord) -> Status {
+    Status {
+        summary: summary(name, state),
+        source: format!("/etc/yml-services/{name}.yml"),
+        kind: "auto".into(),
+        start: 1,
+        first_pid: None,
+        leaf: None,
+        status_text: String::new(),
+        last_exit: String::new(),
+        last_stop: String::new(),
+        waiting_for: vec![],
+        missing_limits: vec![],
+        cpu_usec: None,
+        memory_bytes: None,
+        processes: 1,
+        tree: vec![ProcessStatus {
+            pid: 100,
+            parent: 1,
+            depth: 0,
+            age: 1,
+            state: "S".into(),
+            command: "evil \x1b[2J".into(),
+            adopted: true,
+            main: true,
+            wait_channel: String::new(),
+        }],
+        log: format!("/nonexistent/{name}.log"),
+    }
+}
+
+/// What the launcher would say. A start and a stop always succeed at once.
+struct Canned {
+    server: Server,
+    watching: Vec<CallId>,
+    services: usize,
+}
+
+impl Canned {
+    fn answer(&mut self, id: CallId, request: Request, now: u64) {
+        let reply = match request {
+            Request::Watch => return self.watching.push(id),
+            Request::List => Ok(Reply::List(self.listing())),
+            Request::Status { units } => units
+                .iter()
+                .map(|unit| Ok(status(unit, known(unit)?)))
+                .collect::<Result<_, _>>()
+                .map(|services| Reply::Status(Statuses { services })),
+            Request::Order { units, .. } => units
+                .iter()
+                .map(|unit| Ok(self.outcome(unit, known(unit)?, now)))
+                .collect::<Result<_, _>>()
+                .map(|outcomes| Reply::Outcomes(Outcomes { outcomes })),
+            Request::Kill { unit, .. } => match known(&unit) {
+                Ok(StateWord::Up) => Ok(Reply::Signalled(Signalled { signalled: 3 })),
+                Ok(_) => Err(Failure::NotRunning { unit }),
+                Err(failure) => Err(failure),
+            },
+            Request::ReadUnits => Ok(Reply::Reread(Reread {
+                added: vec!["new".into()],
+                changed: vec![],
+                removed: vec![],
+                problems: vec![],
+            })),
+            Request::Version => Ok(Reply::Version(Versioned { version: version() })),
+        };
+        match reply {
+            Ok(reply) => self.server.reply(id, &reply, now),
+            Err(failure) => self.server.fail(id, &failure, now),
+        }
+    }
+
+    fn listing(&self) -> Listing {
+        let mut services = vec![
+            summary("cron", StateWord::Down),
+            summary("nginx", StateWord::Up),
+        ];
+        services
+            .extend((2..self.services).map(|number| summary(&format!("s{number}"), StateWord::Up)));
+        let text = "bad.yml:1:1: unknown key\n1 | x: y".into();
+        Listing {
+            services,
+            problems: vec![Problem {
+                name: "bad".into(),
+                text,
+            }],
+        }
+    }
+
+    fn outcome(&mut self, unit: &str, state: StateWord, now: u64) -> Outcome {
+        for (from, to) in [
+            (StateWord::Up, StateWord::Down),
+            (StateWord::Down, StateWord::Up),
+        ] {
+            let change = Change {
+                unit: unit.into(),
+                start: 1,
+                from,
+                to,
+                why: "order".into(),
+                at: 1,
+            };
+            for id in &self.watching {
+                self.server.stream(
+                    *id,
+                    &Reply::Changed(Changed {
+                        change: change.clone(),
+                    }),
+                    now,
+                );
+            }
+        }
+        let done = unit != "cron";
+        let message = if done { "" } else { "it refuses" }.into();
+        Outcome {
+            unit: unit.into(),
+            done,
+            state,
+            message,
+        }
+    }
+}
+
+fn known(unit: &str) -> Result<StateWord, Failure> {
+    match unit {
+        "nginx" => Ok(StateWord::Up),
+        "cron" => Ok(StateWord::Down),
+        _ => Err(Failure::NoSuchUnit {
+            unit: unit.into(),
+            similar: vec!["nginx".into()],
+        }),
+    }
+}
+
+fn version() -> Version {
+    Version {
+        version: "9.9".into(),
+        pid: 42,
+        kernel: "6.18".into(),
+        cgroup_root: "/sys/fs/cgroup".into(),
+        units: "/etc/yml-services".into(),
+        run_dir: "/run/treeward".into(),
+        log_dir: "/nonexistent".into(),
+        spawning: "clone3".into(),
+        controllers: vec![],
+    }
+}
+
+fn serve(mut canned: Canned, stopped: &UnixStream) {
+    let begin = Instant::now();
+    loop {
+        let mut waits = [
+            PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
+            PollFd::new(canned.server.as_fd(), PollFlags::POLLIN),
+        ];
+        poll(&mut waits, PollTimeout::NONE).unwrap();
+        if waits[0].any().unwrap() {
+            return;
+        }
+        let now = u64::try_from(begin.elapsed().as_millis()).unwrap();
+        for incoming in canned.server.turn(now) {
+            match incoming {
+                Incoming::Call { id, request, .. } => canned.answer(id, request, now),
+                Incoming::Gone(gone) => canned.watching.retain(|id| *id != gone),
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! slc and an independent Varlink client against a service of canned answers.
+
+mod canned;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use canned::{Service, ended};
+use treeward::protocol::listener::Listener;
+use treeward::protocol::message::Listing;
+use treeward::supervision::status::Change;
+
+#[test]
+fn list_shows_services_and_problems() {
+    let service = Service::new();
+    let (code, out, err) = service.run(&["list"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("nginx  up "), "{out}");
+    assert!(out.contains("  bad: bad.yml:1:1: unknown key\n"), "{out}");
+    let (code, out, _) = service.run(&["list", "--json"]);
+    let listing: Listing = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, listing.services.len()), (0, 2));
+}
+
+#[test]
+fn status_tells_by_its_exit_status_whether_all_units_live() {
+    let service = Service::new();
+    let (code, out, err) = service.run(&["status", "nginx"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(
+        out.contains("└─ 100  1 ms  evil \\x1b[2J  [main, adopted]\n"),
+        "{out}"
+    );
+    assert!(!out.contains('\x1b'));
+    assert_eq!(service.run(&["status", "cron"]).0, 3);
+    assert_eq!(service.run(&["status", "nginx", "cron"]).0, 3);
+    assert_eq!(service.run(&["status", "--json", "nginx"]).0, 0);
+}
+
+#[test]
+fn a_wrong_name_is_answered_with_the_right_one_or_the_reason() {
+    let service = Service::new();
+    for command in ["status", "start", "stop", "kill"] {
+        let (code, out, err) = service.run(&[command, "ngnix"]);
+        assert_eq!((code, out.as_str()), (4, ""));
+        assert_eq!(err, "slc: no such unit: ngnix; did you mean nginx?\n");
+    }
+    let (code, _, err) = service.run(&["start", "bad"]);
+    assert_eq!(code, 4);
+    assert!(
+        err.ends_with("bad.yml:1:1: unknown key\n1 | x: y\n"),
+        "{err}"
+    );
+    for name in ["../../etc/x", "", "a b", "x\ny", "\x1b[2J"] {
+        let (code, _, err) = service.run(&["stop", "--", name]);
+        assert_eq!((code, err.lines().count()), (4, 1), "{err}");
+        assert!(!err.contains('\x1b'));
+    }
+}
+
+#[test]
+fn orders_say_for_each_unit_what_became_of_it() {
+    let service = Service::new();
+    let (code, out, err) = service.run(&["start", "nginx", "cron"]);
+    assert_eq!(code, 1);
+    assert_eq!(out, "nginx: up\n");
+    assert_eq!(err, "slc: cron: it refuses\n");
+    let (code, out, _) = service.run(&["reload"]);
+    assert_eq!((code, out.as_str()), (0, "added: new\n"));
+    let (code, out, _) = service.run(&["kill", "--signal", "hup", "nginx"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "nginx: SIGHUP sent to 3 processes\n")
+    );
+    assert_eq!(service.run(&["kill", "cron"]).0, 3);
+    assert_eq!(service.run(&["kill", "--who", "0", "nginx"]).0, 2);
+}
+
+#[test]
+fn an_unreachable_and_a_silent_supervisor_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let slc = |socket: &str, args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slc"));
+        let path = dir.path().join(socket);
+        ended(
+            command
+                .arg("--socket")
+                .arg(path)
+                .args(args)
+                .output()
+                .unwrap(),
+        )
+    };
+    let (code, _, err) = slc("none", &["list"]);
+    assert_eq!(code, 5);
+    assert!(
+        err.starts_with("slc: the supervisor is not running"),
+        "{err}"
+    );
+    let _silent = Listener::bind(&dir.path().join("silent"), None).unwrap();
+    let (code, _, err) = slc("silent", &["stop", "nginx", "--timeout", "0.2"]);
+    assert_eq!(code, 6);
+    assert!(
+        err.contains("no answer") && err.ends_with("within 0.2 s\n"),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_reader_who_leaves_early_is_no_failure() {
+    let service = Service::with(20_000, None);
+    let mut slc = service
+        .slc()
+        .arg("list")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(slc.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert!(line.starts_with("NAME"));
+    assert_eq!(slc.wait().unwrap().code(), Some(0));
+}
+
+/// A running `slc watch`, its first line, and where the others come.
+fn watching(service: &Service, args: &[&str]) -> (Child, String, BufReader<ChildStdout>) {
+    let mut slc = service.slc();
+    let mut slc = slc
+        .arg("watch")
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(slc.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        (line, out)
+    });
+    // Nothing tells when the watch has begun, so there are orders until it shows one.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !reader.is_finished() && Instant::now() < deadline {
+        service.run(&["restart", "nginx"]);
+    }
+    let (line, out) = reader.join().unwrap();
+    (slc, line, out)
+}
+
+#[test]
+fn watch_writes_each_change_at_once_and_ends_well_on_ctrl_c() {
+    let service = Service::new();
+    let (mut slc, line, _out) = watching(&service, &["--json"]);
+    let change: Change = serde_json::from_str(&line).unwrap();
+    assert_eq!(change.unit, "nginx");
+    let pid = nix::unistd::Pid::from_raw(slc.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(slc.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn watch_says_when_the_supervisor_goes_away() {
+    let service = Service::new();
+    let (mut slc, line, _out) = watching(&service, &[]);
+    assert!(line.contains("  nginx  "), "{line}");
+    drop(service);
+    assert_eq!(slc.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn journal_needs_no_supervisor() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = "2026-11-22T20:10:36.007Z hello \x1b[2J\n";
+    std::fs::write(dir.path().join("nginx.log"), line.repeat(3)).unwrap();
+    let mut slc = Command::new(env!("CARGO_BIN_EXE_slc"));
+    slc.env("TZ", "UTC")
+        .args(["--socket", "/nonexistent/sock", "journal", "-n", "2"]);
+    slc.arg("--log-dir").arg(dir.path()).arg("nginx");
+    let (code, out, err) = ended(slc.output().unwrap());
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out, "2026-11-22 20:10:36.007 hello \\x1b[2J\n".repeat(2));
+}
+
+#[test]
+fn others_may_look_where_a_group_lets_them_and_nothing_else() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test becomes nobody, so it needs root"
+    );
+    // Nobody can connect: the socket's group is nobody's.
+    let service = Service::with(2, Some(65_534));
+    let dir = service.dir.path();
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // The build directory may be where nobody cannot go.
+    let slc = dir.join("slc");
+    std::fs::copy(env!("CARGO_BIN_EXE_slc"), &slc).unwrap();
+    let nobody = |args: &[&str]| {
+        let mut command = Command::new(&slc);
+        command.args(args).env("TREEWARD_SOCKET", service.socket());
+        ended(
+            command
+                .current_dir("/")
+                .uid(65_534)
+                .gid(65_534)
+                .output()
+                .unwrap(),
+        )
+    };
+    assert_eq!(nobody(&["list"]).0, 0);
+    assert_eq!(nobody(&["status", "nginx"]).0, 0);
+    for order in [&["stop", "nginx"][..], &["kill", "nginx"], &["reload"]] {
+        let (code, out, err) = nobody(order);
+        assert_eq!((code, out.as_str()), (7, ""));
+        assert!(err.contains("permission denied"), "{err}");
+    }
+    std::fs::set_permissions(service.socket(), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (code, _, err) = nobody(&["list"]);
+    assert_eq!(code, 7);
+    assert!(err.contains("not allowed"), "{err}");
+}
+
+/// `TREEWARD_PYTHON` names a Python that has the varlink package; scripts/test makes one.
+#[test]
+#[ignore = "needs a Python with the varlink package: TREEWARD_PYTHON=/path/to/python"]
+fn an_independent_varlink_client_understands_us() {
+    let python = std::env::var_os("TREEWARD_PYTHON").expect("TREEWARD_PYTHON is not set");
+    let service = Service::new();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/varlink_client.py");
+    let mut client = Command::new(python);
+    client.arg(script).arg(service.socket()).arg("nginx");
+    let (code, out, err) = ended(client.output().unwrap());
+    assert_eq!((code, out.as_str()), (0, "all right\n"), "{err}");
+}
