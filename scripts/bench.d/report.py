@@ -24,13 +24,13 @@ DAEMONS = (
 
 @dataclass
 class Row:
-    """One line of a table. `reached` says whether our value meets the goal; None is "no goal"."""
+    """One line of a table. `reached`: whether our value meets the goal; None is "cannot say"."""
 
     key: str
     title: str
     digits: int
     goal: str = ""
-    reached: Callable[[float, Results], bool] | None = None
+    reached: Callable[[float, Results], bool | None] | None = None
 
 
 def at_most(limit: float) -> Callable[[float, Results], bool]:
@@ -41,19 +41,17 @@ def exactly(wanted: float) -> Callable[[float, Results], bool]:
     return lambda ours, _: ours == wanted
 
 
-def start_reached(ours: float, results: Results) -> bool:
-    others = [value for value in _of_peers("start", results) if value is not None]
+def start_reached(ours: float, results: Results) -> bool | None:
     floor = results.median("start", "floor")
-    return floor is not None and ours <= 1.3 * floor and all(ours < other for other in others)
+    others = [results.median("start", peer) for peer in ("runit", "s6", "supervisor")]
+    if floor is None or None in others:
+        return None
+    return ours <= 1.3 * floor and all(ours < other for other in others if other is not None)
 
 
-def log_reached(ours: float, results: Results) -> bool:
+def log_reached(ours: float, results: Results) -> bool | None:
     s6 = results.median("log stamped", "s6")
-    return s6 is not None and ours >= s6
-
-
-def _of_peers(measure: str, results: Results) -> list[float | None]:
-    return [results.median(measure, name) for name in ("runit", "s6", "supervisor")]
+    return None if s6 is None else ours >= s6
 
 
 def rows(size: Size) -> list[Row]:
@@ -149,7 +147,8 @@ def verdict(row: Row, results: Results) -> str:
     ours = results.median(row.key, OURS)
     if row.reached is None or ours is None:
         return ""
-    return "ok" if row.reached(ours, results) else "short"
+    reached = row.reached(ours, results)
+    return "" if reached is None else "ok" if reached else "short"
 
 
 def scale_table(programs: list[type[Peer]], size: Size, results: Results) -> str:
@@ -189,8 +188,8 @@ def machine(programs: list[type[Peer]], rounds: int, load: float) -> str:
     versions = [f"{package} {_package_version(package)}" for package in packages]
     return (
         f"{time.strftime('%Y-%m-%d')}, Linux {platform.release()}, {os.cpu_count()} × {_cpu()},"
-        f" {memory:.0f} GB, load {load:.1f} before. {', '.join(versions)}."
-        f" {rounds} alternating round(s)."
+        f" {memory:.0f} GB, load {load:.1f} before. {rounds} alternating round(s)."
+        f" {', '.join(versions)}"
     )
 
 
