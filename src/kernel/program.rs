@@ -5,7 +5,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::sys::resource::Resource;
 use nix::unistd::{self, Gid, Group, Uid, getgrouplist};
 
 use super::files::original_nofile_limit;
@@ -256,11 +255,11 @@ fn candidates(name: &str, path: &str) -> Vec<String> {
 /// unless another is asked for: a service must not inherit a supervisor's raised one, since
 /// programs that use select(2) or close every possible descriptor break on it.
 fn with_original_nofile(ulimits: &[(u32, u64, u64)]) -> Vec<(u32, [u64; 2])> {
-    // libc's constant is an i32 with musl.
-    let nofile = Resource::RLIMIT_NOFILE as u32;
-    let asked = ulimits.iter().any(|(resource, ..)| *resource == nofile);
+    let asked = ulimits
+        .iter()
+        .any(|(resource, ..)| *resource == libc::RLIMIT_NOFILE);
     let original = original_nofile_limit().filter(|_| !asked);
-    let original = original.map(|(soft, hard)| (nofile, [soft, hard]));
+    let original = original.map(|(soft, hard)| (libc::RLIMIT_NOFILE, [soft, hard]));
     let limits = ulimits
         .iter()
         .map(|&(resource, soft, hard)| (resource, [soft, hard]));
