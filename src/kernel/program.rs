@@ -9,6 +9,9 @@ use nix::unistd::{self, Gid, Group, Uid, getgrouplist};
 
 use super::files::original_nofile_limit;
 
+/// RLIMIT_NOFILE; its type differs between the C libraries, its number does not.
+const NOFILE: u32 = libc::RLIMIT_NOFILE as u32;
+
 /// Where a program without a slash is searched when its environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -257,9 +260,9 @@ fn candidates(name: &str, path: &str) -> Vec<String> {
 fn with_original_nofile(ulimits: &[(u32, u64, u64)]) -> Vec<(u32, [u64; 2])> {
     let asked = ulimits
         .iter()
-        .any(|(resource, ..)| *resource == libc::RLIMIT_NOFILE);
+        .any(|(resource, ..)| *resource == NOFILE);
     let original = original_nofile_limit().filter(|_| !asked);
-    let original = original.map(|(soft, hard)| (libc::RLIMIT_NOFILE, [soft, hard]));
+    let original = original.map(|(soft, hard)| (NOFILE, [soft, hard]));
     let limits = ulimits
         .iter()
         .map(|&(resource, soft, hard)| (resource, [soft, hard]));

@@ -21,25 +21,65 @@ pub(super) const RELOAD_TIMEOUT: Millis = 90_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// Not running, and nobody wants it to; or about to start, when somebody does.
-    Down { why: Why },
+    Down {
+        /// Why it is down.
+        why: Why,
+    },
     /// Wanted up, and waits for a unit it needs.
     Blocked,
     /// Wanted up, and sits out its back-off.
-    Waiting { until: Moment, why: Why },
+    Waiting {
+        /// When the back-off is over.
+        until: Moment,
+        /// How the last run ended.
+        why: Why,
+    },
     /// Its first process was asked for; it is not up yet.
-    Starting { life: Life, give_up: Option<Moment> },
+    Starting {
+        /// The start.
+        life: Life,
+        /// When it has taken too long; `None` waits for ever.
+        give_up: Option<Moment>,
+    },
     /// Doing its work.
-    Up { life: Life },
+    Up {
+        /// The start.
+        life: Life,
+    },
     /// Up, and reading its configuration again.
-    Reloading { life: Life, give_up: Moment },
+    Reloading {
+        /// The start.
+        life: Life,
+        /// When it has taken too long.
+        give_up: Moment,
+    },
     /// Asked to end.
-    Stopping { life: Life, because: Because, kill_at: Moment },
+    Stopping {
+        /// The start.
+        life: Life,
+        /// Why it is ended.
+        because: Because,
+        /// When the grace period is over.
+        kill_at: Moment,
+    },
     /// Killed, not empty yet.
-    Killing { life: Life, because: Because, report_at: Moment, pause: Millis },
+    Killing {
+        /// The start.
+        life: Life,
+        /// Why it is ended.
+        because: Because,
+        /// When people are told that something stays.
+        report_at: Moment,
+        /// The pause before that report; each is twice the one before.
+        pause: Millis,
+    },
     /// A oneshot that ended with 0 and remains.
     Done,
     /// Given up on.
-    Failed { why: Why },
+    Failed {
+        /// How the last run ended.
+        why: Why,
+    },
 }
 
 /// What may change a service's state.
