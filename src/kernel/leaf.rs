@@ -108,8 +108,12 @@ impl Leaf {
                 Err(e) if is_gone(errno_of(&e)) => continue,
                 Err(e) => return Err(Error::io("read", &path, &e)),
             }
-            let below = directories(&dir).unwrap_or_default();
-            dirs.extend(below.into_iter().map(|name| dir.join(name)));
+            // cgroupfs counts links like other file systems: 2, and one for each directory below.
+            // So the common case needs no reading of some thirty names.
+            if fs::metadata(&dir).is_ok_and(|of| of.nlink() > 2) {
+                let below = directories(&dir).unwrap_or_default();
+                dirs.extend(below.into_iter().map(|name| dir.join(name)));
+            }
         }
         Ok(members)
     }

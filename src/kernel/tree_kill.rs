@@ -21,14 +21,23 @@ impl Leaf {
     /// # Errors
     /// When the kernel refuses the signal.
     pub fn signal_member(&self, pid: u32, signal: i32) -> Result<bool, Error> {
-        let Some(process) = pidfd::open(pid)? else {
-            return Ok(false);
-        };
+        self.send(pid, &[signal])
+    }
+
+    /// Sends signals to one process, one look for all of them.
+    fn send(&self, pid: u32, signals: &[i32]) -> Result<bool, Error> {
+        let Some(process) = pidfd::open(pid)? else { return Ok(false) };
         if !self.contains(pid) {
             return Ok(false);
         }
-        pidfd::send_signal(&process, signal)
-            .map_err(|errno| Error::new("signal", format!("process {pid}"), errno))
+        for signal in signals {
+            let sent = pidfd::send_signal(&process, *signal)
+                .map_err(|errno| Error::new("signal", format!("process {pid}"), errno))?;
+            if !sent {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Sends a signal to every process that the leaf has now and gives how many took it. One pass:
@@ -40,16 +49,11 @@ impl Leaf {
     pub fn signal_all(&self, signal: i32, wake: bool) -> Result<usize, Error> {
         let mut taken = 0;
         let mut refusal = None;
+        let both = [signal, libc::SIGCONT];
+        let signals = if wake { &both[..] } else { &both[..1] };
         for pid in self.members()? {
-            match self.signal_member(pid, signal) {
-                Ok(true) => {
-                    taken += 1;
-                    if wake {
-                        // It took the signal, so at worst it is gone by now.
-                        let _ = self.signal_member(pid, libc::SIGCONT);
-                    }
-                }
-                Ok(false) => {}
+            match self.send(pid, signals) {
+                Ok(taken_by_it) => taken += usize::from(taken_by_it),
                 Err(error) => refusal = refusal.or(Some(error)),
             }
         }

@@ -36,7 +36,8 @@ pub struct End {
 /// All leaves that exist, and those on their way to removal.
 #[derive(Debug, Default)]
 pub struct Leaves {
-    entries: HashMap<Start, Entry>,
+    /// Boxed, because a hash table keeps room for twice as many as there are.
+    entries: HashMap<Start, Box<Entry>>,
     by_watch: HashMap<Watch, Start>,
     by_inode: HashMap<u64, Start>,
     leaving: HashMap<UnitName, usize>,
@@ -54,17 +55,18 @@ impl Leaves {
             self.by_watch.insert(watch, start.clone());
         }
         self.by_inode.insert(inode, start.clone());
-        self.entries.insert(start.clone(), Entry { leaf, inode, watch, end: None });
+        let entry = Entry { leaf, inode, watch, end: None };
+        self.entries.insert(start.clone(), Box::new(entry));
     }
 
     /// The leaf of a start, while it exists.
     pub fn get(&self, name: &UnitName, start: u64) -> Option<&Entry> {
-        self.entries.get(&(name.clone(), start))
+        self.entries.get(&(name.clone(), start)).map(|entry| &**entry)
     }
 
     /// The same, to write to.
     pub fn get_mut(&mut self, name: &UnitName, start: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(&(name.clone(), start))
+        self.entries.get_mut(&(name.clone(), start)).map(|entry| &mut **entry)
     }
 
     /// Whose leaf has this watch.
@@ -92,7 +94,7 @@ impl Leaves {
         }
         self.by_inode.remove(&entry.inode);
         *self.leaving.entry(start.0.clone()).or_insert(0) += 1;
-        Some(entry)
+        Some(*entry)
     }
 
     /// A leaf of this unit was removed from disk, or could not be.

@@ -25,7 +25,11 @@ impl Launcher {
             if starts == STARTS_A_TURN {
                 return;
             }
-            let Some(action) = self.actions.pop_front() else { return };
+            let Some(action) = self.actions.pop_front() else {
+                // A boot queues thousands; the room for them is not needed again.
+                self.actions.shrink_to(64);
+                return;
+            };
             starts += usize::from(matches!(action, Action::Spawn { .. }));
             self.perform(action, now);
         }
