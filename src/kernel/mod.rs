@@ -16,8 +16,10 @@
 
 pub mod accounting;
 pub mod cgroup;
+mod child_memory;
 pub mod clock;
 pub mod files;
+pub mod heap;
 pub mod leaf;
 pub mod leaf_events;
 pub mod membership;

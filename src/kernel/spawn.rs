@@ -2,10 +2,11 @@
 //!
 //! The child shares nothing with its parent but copies, and other threads of the parent may have
 //! held any lock at the moment of the clone. So it makes system calls and nothing else: no
-//! allocation, no lock, no panic.
+//! allocation, no lock, no panic. It does not even have the heap: all it reads is its stack and
+//! [`super::child_memory`].
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -21,6 +22,7 @@ pub use super::report::{Report, ReportReader, Stage};
 
 use super::Error;
 use super::cgroup::Tree;
+use super::child_memory::{ChildMemory, size_of_texts};
 use super::leaf::Leaf;
 use super::reap::{ExitStatus, bury_when_dead};
 use super::report::{FAILURE_BYTES, READY};
@@ -92,16 +94,13 @@ pub fn spawn(
         How::IntoCgroup => None,
         How::WriteProcs => Some(open_procs(leaf)?),
     };
-    let argv = pointers(&prepared.argv);
-    let environment = pointers(&prepared.environment);
+    let mut memory = ChildMemory::new(size_of_plan(prepared))?;
     let plan = Plan {
-        prepared,
-        argv: &argv,
-        environment: &environment,
         null: null.as_raw_fd(),
         output: output.unwrap_or(null).as_raw_fd(),
         tell: tell.as_raw_fd(),
         procs: procs.as_ref().map(AsRawFd::as_raw_fd),
+        ..Plan::new(prepared, &mut memory)?
     };
     let into = (how == How::IntoCgroup).then_some(leaf);
     // SAFETY: the child calls nothing but `run_child`, which makes system calls only.
@@ -164,15 +163,6 @@ fn open_procs(leaf: BorrowedFd) -> Result<OwnedFd, Error> {
     .map_err(|errno| Error::new("open", "cgroup.procs of the leaf", errno))
 }
 
-/// The null-terminated array of pointers that execve(2) wants.
-fn pointers(texts: &[CString]) -> Vec<*const c_char> {
-    texts
-        .iter()
-        .map(|text| text.as_ptr())
-        .chain([std::ptr::null()])
-        .collect()
-}
-
 /// clone3(2) without shared memory; `None` in the child. The child has no signal handlers.
 ///
 /// # Safety
@@ -199,15 +189,78 @@ unsafe fn clone3(into: Option<BorrowedFd>) -> Result<Option<(u32, OwnedFd)>, Err
     }
 }
 
-/// All that a child needs, ready made.
-struct Plan<'a> {
-    prepared: &'a Prepared,
-    argv: &'a [*const c_char],
-    environment: &'a [*const c_char],
+/// All that a child needs, ready made. The pointers lead into [`ChildMemory`], which outlives it.
+#[derive(Clone, Copy)]
+struct Plan {
+    argv: *const *const c_char,
+    environment: *const *const c_char,
+    /// The paths to try, null-terminated.
+    candidates: *const *const c_char,
+    working_dir: *const c_char,
+    tty: Option<*const c_char>,
+    oom_score_adj: Option<(*const u8, usize)>,
+    ulimits: (*const (u32, [u64; 2]), usize),
+    ids: Option<(Option<u32>, u32, *const u32, usize)>,
+    umask: u32,
+    nice: Option<i32>,
+    /// The signals that this process ignores, as a set with bit 0 for signal 1.
+    ignored: u64,
     null: RawFd,
     output: RawFd,
     tell: RawFd,
     procs: Option<RawFd>,
+}
+
+impl Plan {
+    /// Puts everything where the child will have it. The descriptors are the caller's to set.
+    fn new(prepared: &Prepared, memory: &mut ChildMemory) -> Result<Self, Error> {
+        let score = prepared.oom_score_adj.as_ref().map(|score| score.as_bytes());
+        let score = score.map(|score| Ok((memory.put(score)?, score.len()))).transpose()?;
+        let tty = prepared.tty.as_ref().map(|tty| memory.put_text(tty)).transpose()?;
+        let ids = prepared.ids.as_ref();
+        let ids = ids.map(|ids| {
+            Ok((ids.uid, ids.gid, memory.put(&ids.groups)?, ids.groups.len()))
+        });
+        Ok(Self {
+            ids: ids.transpose()?,
+            argv: memory.put_texts(&prepared.argv)?,
+            environment: memory.put_texts(&prepared.environment)?,
+            candidates: memory.put_texts(&prepared.candidates)?,
+            working_dir: memory.put_text(&prepared.working_dir)?,
+            tty,
+            oom_score_adj: score,
+            ulimits: (memory.put(&prepared.ulimits)?, prepared.ulimits.len()),
+            umask: prepared.umask,
+            nice: prepared.nice,
+            ignored: ignored_signals(),
+            null: -1,
+            output: -1,
+            tell: -1,
+            procs: None,
+        })
+    }
+}
+
+/// Bytes that [`Plan::new`] takes at most.
+fn size_of_plan(prepared: &Prepared) -> usize {
+    let texts = [&prepared.argv, &prepared.environment, &prepared.candidates];
+    let texts: usize = texts.into_iter().map(|texts| size_of_texts(texts)).sum();
+    let single = [Some(&prepared.working_dir), prepared.tty.as_ref()];
+    let single: usize = single.into_iter().flatten().map(|text| text.count_bytes() + 1).sum();
+    let groups = prepared.ids.as_ref().map_or(0, |ids| size_of_val(ids.groups.as_slice()));
+    // A few bytes each for alignment, and a score of at most five.
+    texts + single + groups + size_of_val(prepared.ulimits.as_slice()) + 64
+}
+
+/// The signals that this process ignores: those that it was started with, and SIGPIPE, which the
+/// standard library ignores before `main`. Nothing here ever ignores another.
+fn ignored_signals() -> u64 {
+    static IGNORED: OnceLock<u64> = OnceLock::new();
+    *IGNORED.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(u64::MAX)
+    })
 }
 
 /// The child's whole life: to the program, or to exit status 127 with a report.
@@ -238,33 +291,34 @@ fn tell(pipe: RawFd, bytes: &[u8]) {
 /// so that the user's permissions count (root may be shut out of a home directory on NFS, and a
 /// service must not be put where its user cannot go).
 fn set_up(plan: &Plan) -> Result<(), (Stage, Errno)> {
-    let prepared = plan.prepared;
     if let Some(procs) = plan.procs {
-        write_all(procs, b"0").map_err(|errno| (Stage::EnteringLeaf, errno))?;
+        write_all(procs, b"0".as_ptr(), 1).map_err(|errno| (Stage::EnteringLeaf, errno))?;
     }
-    reset_signals();
+    reset_signals(plan.ignored);
     // SAFETY: no arguments. It cannot fail: a newborn leads no process group.
     let _ = unsafe { libc::setsid() };
     connect(plan)?;
-    if let Some(nice) = prepared.nice {
+    if let Some(nice) = plan.nice {
         // SAFETY: integers only.
         let set = unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice) };
         check(set, Stage::SettingNice)?;
     }
-    if let Some(adjustment) = &prepared.oom_score_adj {
-        set_oom_score(adjustment).map_err(|errno| (Stage::SettingOomScore, errno))?;
+    if let Some((text, length)) = plan.oom_score_adj {
+        set_oom_score(text, length).map_err(|errno| (Stage::SettingOomScore, errno))?;
     }
-    for (resource, limit) in &prepared.ulimits {
+    for at in 0..plan.ulimits.1 {
+        // SAFETY: an element of the array that the plan holds.
+        let (resource, limit) = unsafe { *plan.ulimits.0.add(at) };
         let old = std::ptr::null_mut::<u64>();
         // SAFETY: the kernel's rlimit64 is two 64-bit numbers, soft and hard; old may be null.
-        let set = unsafe { libc::syscall(libc::SYS_prlimit64, 0, *resource, limit.as_ptr(), old) };
+        let set = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), old) };
         check(set, Stage::SettingLimits)?;
     }
     // SAFETY: an integer; it cannot fail.
-    unsafe { libc::umask(prepared.umask as libc::mode_t) };
-    set_ids(prepared)?;
+    unsafe { libc::umask(plan.umask as libc::mode_t) };
+    set_ids(plan)?;
     // SAFETY: a C string.
-    let changed = unsafe { libc::chdir(prepared.working_dir.as_ptr()) };
+    let changed = unsafe { libc::chdir(plan.working_dir) };
     check(changed.into(), Stage::ChangingDirectory)?;
     // Everything of ours is close-on-exec; this is for what our own parent left open. Before
     // Linux 5.11 it is refused, and what was left open to us is left open to the service.
@@ -289,19 +343,20 @@ fn check(result: libc::c_long, stage: Stage) -> Result<(), (Stage, Errno)> {
     }
 }
 
-fn write_all(fd: RawFd, bytes: &[u8]) -> Result<(), Errno> {
-    // SAFETY: a buffer with its length. Files of the kernel take it whole or not at all.
-    Errno::result(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) }).map(drop)
+/// Files of the kernel take a value whole or not at all.
+fn write_all(fd: RawFd, bytes: *const u8, length: usize) -> Result<(), Errno> {
+    // SAFETY: a buffer with its length.
+    Errno::result(unsafe { libc::write(fd, bytes.cast(), length) }).map(drop)
 }
 
 /// Ignored signals stay ignored over clone and exec, and so does the mask of blocked ones. The
 /// calls are made raw because the C libraries keep two signals from us, and the structure is
 /// all zeros whatever its shape: default handler, no flags, nothing masked.
-fn reset_signals() {
+fn reset_signals(ignored: u64) {
     let default = [0_u64; 8];
     let nothing = std::ptr::null_mut::<u64>();
     let size = size_of::<u64>();
-    for signal in 1..=LAST_SIGNAL {
+    for signal in (1..=LAST_SIGNAL).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
         // SAFETY: the kernel reads its sigaction, which is smaller than this buffer.
         let _ = unsafe {
             libc::syscall(
@@ -329,11 +384,11 @@ fn reset_signals() {
 /// Puts 0, 1 and 2 in place. The sources are above 2: the standard library sees to it that the
 /// low three are open before `main`.
 fn connect(plan: &Plan) -> Result<(), (Stage, Errno)> {
-    let (input, output) = match &plan.prepared.tty {
+    let (input, output) = match plan.tty {
         None => (plan.null, plan.output),
         Some(path) => {
             // SAFETY: a C string and flags.
-            let tty = unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_NOCTTY) };
+            let tty = unsafe { libc::open(path, libc::O_RDWR | libc::O_NOCTTY) };
             check(tty.into(), Stage::OpeningTerminal)?;
             // 1: take it over from a session that still holds it, where we have the privilege.
             // SAFETY: a descriptor and an integer.
@@ -350,27 +405,24 @@ fn connect(plan: &Plan) -> Result<(), (Stage, Errno)> {
     Ok(())
 }
 
-fn set_oom_score(adjustment: &str) -> Result<(), Errno> {
+fn set_oom_score(text: *const u8, length: usize) -> Result<(), Errno> {
     let path = c"/proc/self/oom_score_adj";
     // SAFETY: a C string and flags.
     let file = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
-    write_all(Errno::result(file)?, adjustment.as_bytes())
+    write_all(Errno::result(file)?, text, length)
 }
 
 /// The calls are made raw: the C library's own walk over all threads of a process to change
 /// them alike, and take locks to do it. The child has one thread.
-fn set_ids(prepared: &Prepared) -> Result<(), (Stage, Errno)> {
-    let Some(ids) = &prepared.ids else {
-        return Ok(());
-    };
-    let groups = &ids.groups;
+fn set_ids(plan: &Plan) -> Result<(), (Stage, Errno)> {
+    let Some((uid, gid, groups, count)) = plan.ids else { return Ok(()) };
     // SAFETY: an array with its length.
-    let set = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+    let set = unsafe { libc::syscall(libc::SYS_setgroups, count, groups) };
     check(set, Stage::SettingUser)?;
     // SAFETY: integers only.
-    let set = unsafe { libc::syscall(libc::SYS_setresgid, ids.gid, ids.gid, ids.gid) };
+    let set = unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) };
     check(set, Stage::SettingUser)?;
-    if let Some(uid) = ids.uid {
+    if let Some(uid) = uid {
         // SAFETY: integers only.
         let set = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
         check(set, Stage::SettingUser)?;
@@ -382,10 +434,13 @@ fn set_ids(prepared: &Prepared) -> Result<(), (Stage, Errno)> {
 /// "not permitted" is the answer if anything was. Comes back only on failure.
 fn execute(plan: &Plan) -> Errno {
     let mut answer = Errno::ENOENT;
-    for path in &plan.prepared.candidates {
+    let mut next = plan.candidates;
+    // SAFETY: the array ends with a null pointer, and no element behind it is read.
+    while let Some(path) = unsafe { next.read().as_ref() } {
         // SAFETY: a C string and two null-terminated arrays of C strings.
-        let _ =
-            unsafe { libc::execve(path.as_ptr(), plan.argv.as_ptr(), plan.environment.as_ptr()) };
+        let _ = unsafe { libc::execve(path, plan.argv, plan.environment) };
+        // SAFETY: the null pointer was not reached yet.
+        next = unsafe { next.add(1) };
         match Errno::last() {
             Errno::EACCES => answer = Errno::EACCES,
             Errno::ENOENT | Errno::ENOTDIR => {}

@@ -1,9 +1,11 @@
 //! Doing what the rules ask for.
 
+use std::collections::VecDeque;
+
 use super::chores::Chore;
 use super::leaves::End;
 use super::{Launcher, STARTS_A_TURN};
-use crate::kernel::{accounting, files, process};
+use crate::kernel::{accounting, files, heap, process};
 use crate::supervision::main_process::{self, Member};
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
@@ -12,6 +14,8 @@ use crate::supervision::unit::Unit;
 use crate::supervision::why::{SignalName, Span};
 use crate::supervision::{Action, Event, Moment, Pid, Who};
 
+/// Room for so many actions is given back when all are done.
+const MANY_ACTIONS: usize = 512;
 /// The most bytes that a PID file may have.
 const MAX_PID_FILE: usize = 64;
 
@@ -27,7 +31,10 @@ impl Launcher {
             }
             let Some(action) = self.actions.pop_front() else {
                 // A boot queues thousands; the room for them is not needed again.
-                self.actions.shrink_to(64);
+                if self.actions.capacity() > MANY_ACTIONS {
+                    self.actions = VecDeque::new();
+                    heap::trim();
+                }
                 return;
             };
             starts += usize::from(matches!(action, Action::Spawn { .. }));

@@ -15,9 +15,8 @@ fn start_a_thousand() {
     let prepare = || Prepared::new(&program(&["/bin/true"])).unwrap();
     let bare = |tree: &TestTree, session: bool| {
         let prepared = prepare();
-        let argv = pointers(&prepared.argv);
-        let environment = pointers(&prepared.environment);
-        let path = prepared.candidates[0].as_ptr();
+        let mut memory = ChildMemory::new(size_of_plan(&prepared)).unwrap();
+        let plan = Plan::new(&prepared, &mut memory).unwrap();
         let born = (0..COUNT).map(|_| {
             let dir = tree.leaf().open().unwrap();
             // SAFETY: the child makes system calls only.
@@ -27,7 +26,7 @@ fn start_a_thousand() {
                     if session {
                         libc::setsid();
                     }
-                    libc::execve(path, argv.as_ptr(), environment.as_ptr());
+                    libc::execve(*plan.candidates, plan.argv, plan.environment);
                     libc::_exit(127)
                 },
                 Some((pid, _)) => pid,
