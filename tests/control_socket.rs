@@ -21,14 +21,7 @@ use treeward::supervision::status::{Change, StateWord};
 
 fn change(why: &str) -> Reply {
     let (from, to) = (StateWord::Up, StateWord::Down);
-    let change = Change {
-        unit: "a".into(),
-        start: 1,
-        from,
-        to,
-        why: why.into(),
-        at: 1,
-    };
+    let change = Change { unit: "a".into(), start: 1, from, to, why: why.into(), at: 1 };
     Reply::Changed(Changed { change })
 }
 
@@ -57,11 +50,7 @@ fn half_a_message_may_take_ten_seconds() {
     let mut desk = Desk::new();
     let mut stream = desk.connect();
     desk.turn();
-    assert_eq!(
-        desk.server.deadline(),
-        None,
-        "an idle connection wakes nobody"
-    );
+    assert_eq!(desk.server.deadline(), None, "an idle connection wakes nobody");
     stream.write_all(b"{\"method\":").unwrap();
     desk.turn();
     assert_eq!(desk.server.deadline(), Some(desk.now + 10_000));
@@ -80,20 +69,11 @@ fn half_a_message_may_take_ten_seconds() {
 fn an_unread_answer_may_wait_thirty_seconds_and_its_reader_is_not_served_meanwhile() {
     let mut desk = Desk::new();
     let mut stream = desk.connect();
-    stream
-        .write_all(b"{\"method\":\"List\"}\n{\"method\":\"List\"}\n")
-        .unwrap();
+    stream.write_all(b"{\"method\":\"List\"}\n{\"method\":\"List\"}\n").unwrap();
     let (id, _) = desk.call();
-    let failure = Failure::Refused {
-        unit: "a".into(),
-        reason: "x".repeat(4_000_000),
-    };
+    let failure = Failure::Refused { unit: "a".into(), reason: "x".repeat(4_000_000) };
     desk.server.fail(id, &failure, desk.now);
-    assert_eq!(
-        desk.turn(),
-        [],
-        "one answer of any size may wait, and nothing behind it begins"
-    );
+    assert_eq!(desk.turn(), [], "one answer of any size may wait, and nothing behind it begins");
     assert_eq!(desk.server.deadline(), Some(desk.now + 30_000));
     desk.now += 30_000;
     desk.turn();
@@ -104,9 +84,7 @@ fn an_unread_answer_may_wait_thirty_seconds_and_its_reader_is_not_served_meanwhi
 fn a_watcher_who_does_not_read_is_dropped_and_reported() {
     let mut desk = Desk::new();
     let mut stream = desk.connect();
-    stream
-        .write_all(b"{\"method\":\"Watch\",\"more\":true}\0")
-        .unwrap();
+    stream.write_all(b"{\"method\":\"Watch\",\"more\":true}\0").unwrap();
     let (id, request) = desk.call();
     assert_eq!(request, Request::Watch);
     desk.server.stream(id, &change("first"), desk.now);
@@ -132,10 +110,7 @@ fn a_connection_too_many_is_told_so_and_one_that_closes_makes_room() {
     let mut refused = desk.connect();
     desk.turn();
     let answer = read_message(&mut refused, b'\n');
-    assert_eq!(
-        answer["parameters"],
-        json!({"connections": MAX_CONNECTIONS})
-    );
+    assert_eq!(answer["parameters"], json!({"connections": MAX_CONNECTIONS}));
     open.pop();
     desk.turn();
     open.push(desk.connect());
@@ -179,9 +154,7 @@ fn nothing_that_only_waits_wakes_the_loop() {
     let mut half = desk.connect();
     half.write_all(b"{").unwrap();
     let mut half_closed_waiter = desk.connect();
-    half_closed_waiter
-        .write_all(b"{\"method\":\"Start\"}\n")
-        .unwrap();
+    half_closed_waiter.write_all(b"{\"method\":\"Start\"}\n").unwrap();
     half_closed_waiter.shutdown(Shutdown::Write).unwrap();
     let mut eager_waiter = desk.connect();
     eager_waiter.set_nonblocking(true).unwrap();
@@ -192,22 +165,12 @@ fn nothing_that_only_waits_wakes_the_loop() {
     let mut waiting = Vec::new();
     for incoming in (0..20).flat_map(|_| desk.turn()) {
         match incoming {
-            Incoming::Call {
-                id,
-                request: Request::List,
-                ..
-            } => {
+            Incoming::Call { id, request: Request::List, .. } => {
                 let reason = "x".repeat(4_000_000);
-                let failure = Failure::Refused {
-                    unit: "a".into(),
-                    reason,
-                };
+                let failure = Failure::Refused { unit: "a".into(), reason };
                 waiting.push((id, failure));
             }
-            Incoming::Call {
-                request: Request::Order { .. },
-                ..
-            } => {}
+            Incoming::Call { request: Request::Order { .. }, .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -219,11 +182,7 @@ fn nothing_that_only_waits_wakes_the_loop() {
     }
     assert_eq!(desk.server.connections(), 5);
     let mut waits = [PollFd::new(desk.server.as_fd(), PollFlags::POLLIN)];
-    assert_eq!(
-        poll(&mut waits, PollTimeout::ZERO).unwrap(),
-        0,
-        "the loop would spin"
-    );
+    assert_eq!(poll(&mut waits, PollTimeout::ZERO).unwrap(), 0, "the loop would spin");
 }
 
 fn mode(path: &Path) -> u32 {
@@ -241,11 +200,7 @@ fn a_stale_socket_is_replaced_and_the_mode_does_not_depend_on_the_umask() {
     drop(listener);
     let listener = Listener::bind(&path, Some(0)).unwrap();
     assert_eq!(mode(&path), 0o660);
-    assert_eq!(
-        fs::read_dir(dir.path()).unwrap().count(),
-        1,
-        "no other name is left"
-    );
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no other name is left");
     drop(listener);
     assert!(!path.exists());
 }
@@ -255,9 +210,6 @@ fn a_directory_that_others_may_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
     let error = Listener::bind(&dir.path().join("sock"), None).unwrap_err();
-    assert!(
-        matches!(error, BindError::UnsafeDirectory { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, BindError::UnsafeDirectory { .. }), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -24,16 +24,11 @@ fn three_writers_lose_no_line_and_keep_their_order() {
             std::thread::spawn(move || write_numbers(&mut fifo, 0..100_000))
         })
         .into();
-    writers
-        .into_iter()
-        .for_each(|writer| writer.join().unwrap());
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
     for unit in ["a", "b", "c"] {
         let size = 100_000 * 125;
         wait_for("all lines", || (lane.log(unit).len() >= size).then_some(()));
-        assert!(
-            numbers(&lane.texts(unit)).into_iter().eq(0..100_000),
-            "{unit}"
-        );
+        assert!(numbers(&lane.texts(unit)).into_iter().eq(0..100_000), "{unit}");
     }
 }
 
@@ -84,10 +79,7 @@ fn fifos_are_found_at_the_start_later_and_again_under_the_same_name() {
     lane.fifo("treeward").write_all(b"four\n").unwrap();
     lane.wait_for_text("treeward", "four");
     let lsof = std::fs::read_dir(format!("/proc/{}/fd", lane.pid())).unwrap();
-    let open: Vec<_> = lsof
-        .flatten()
-        .flat_map(|fd| std::fs::read_link(fd.path()))
-        .collect();
+    let open: Vec<_> = lsof.flatten().flat_map(|fd| std::fs::read_link(fd.path())).collect();
     assert!(open.contains(&lane.fifo_path("treeward")));
     assert!(!open.contains(&lane.fifo_path("plain")) && !open.contains(&lane.fifo_path(".hidden")));
 }
@@ -167,24 +159,17 @@ fn a_second_lane_leaves_at_once_and_a_removed_file_comes_back() {
 #[test]
 fn a_thousand_idle_services_cost_no_wake_up_and_little_memory() {
     let lane = Lane::start(&[]);
-    let fifos: Vec<_> = (0..1_000)
-        .map(|n| lane.fifo(&format!("unit-{n}")))
-        .collect();
+    let fifos: Vec<_> = (0..1_000).map(|n| lane.fifo(&format!("unit-{n}"))).collect();
     for mut fifo in &fifos {
         fifo.write_all(b"hello\n").unwrap();
     }
     lane.wait_for_text("unit-999", "hello");
     wait_for("all lines", || {
-        (0..1_000)
-            .all(|n| !lane.log(&format!("unit-{n}")).is_empty())
-            .then_some(())
+        (0..1_000).all(|n| !lane.log(&format!("unit-{n}")).is_empty()).then_some(())
     });
     let switches = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", lane.pid())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("voluntary_ctxt"))
-            .unwrap();
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt")).unwrap();
         line.to_owned()
     };
     let quiet = Duration::from_millis(400);
@@ -194,10 +179,7 @@ fn a_thousand_idle_services_cost_no_wake_up_and_little_memory() {
         (switches() == before).then_some(())
     });
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", lane.pid())).unwrap();
-    let dirty = rollup
-        .lines()
-        .find_map(|line| line.strip_prefix("Private_Dirty:"))
-        .unwrap();
+    let dirty = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).unwrap();
     let kib: u64 = dirty.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kib < 1_536, "{kib} KiB");
 }
@@ -207,14 +189,9 @@ fn following_gives_every_line_once_across_rotations() {
     let lane = Lane::start(&["--log-size", "100000", "--log-count", "50"]);
     let mut fifo = lane.fifo("a");
     write_numbers(&mut fifo, 0..1_000);
-    wait_for("the last line", || {
-        lane.texts("a").last()?.ends_with("0999").then_some(())
-    });
+    wait_for("the last line", || lane.texts("a").last()?.ends_with("0999").then_some(()));
     let last = Reader::last(&lane.log_dir(), "a", 900).unwrap();
-    assert_eq!(
-        (last.len(), last[0].bytes().ends_with(b"0100")),
-        (900, true)
-    );
+    assert_eq!((last.len(), last[0].bytes().ends_with(b"0100")), (900, true));
 
     let mut follower = Follower::new(&lane.log_dir(), "a", 10).unwrap();
     let writer = std::thread::spawn(move || {
@@ -232,34 +209,16 @@ fn following_gives_every_line_once_across_rotations() {
         assert!(!lines.is_empty(), "no more after {:?}", found.last());
         for line in lines {
             assert!(line.stamp().is_some());
-            found.push(
-                std::str::from_utf8(line.bytes())
-                    .unwrap()
-                    .parse::<u32>()
-                    .unwrap(),
-            );
+            found.push(std::str::from_utf8(line.bytes()).unwrap().parse::<u32>().unwrap());
         }
     }
     writer.join().unwrap();
     assert!(found.into_iter().eq(990..20_000));
-    assert!(
-        follower
-            .wait_more(Some(Duration::from_millis(20)))
-            .unwrap()
-            .is_empty()
-    );
+    assert!(follower.wait_more(Some(Duration::from_millis(20))).unwrap().is_empty());
     // A file that somebody removes is not taken for a rotation.
     std::fs::remove_file(lane.log_dir().join("a.log")).unwrap();
-    assert!(
-        follower
-            .wait_more(Some(Duration::from_millis(20)))
-            .unwrap()
-            .is_empty()
-    );
+    assert!(follower.wait_more(Some(Duration::from_millis(20))).unwrap().is_empty());
     lane.open("a").write_all(b"new\n").unwrap();
     let lines = follower.wait_more(Some(Duration::from_secs(30))).unwrap();
-    assert_eq!(
-        lines.iter().map(|line| line.bytes()).collect::<Vec<_>>(),
-        [b"new"]
-    );
+    assert_eq!(lines.iter().map(|line| line.bytes()).collect::<Vec<_>>(), [b"new"]);
 }

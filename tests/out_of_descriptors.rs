@@ -19,11 +19,7 @@ fn without_file_descriptors_nobody_is_accepted_and_the_loop_sleeps() {
     assert_eq!(desk.server.connections(), 0);
     assert_eq!(desk.server.deadline(), Some(desk.now + 1_000));
     let mut waits = [PollFd::new(desk.server.as_fd(), PollFlags::POLLIN)];
-    assert_eq!(
-        poll(&mut waits, PollTimeout::ZERO).unwrap(),
-        0,
-        "the loop would spin"
-    );
+    assert_eq!(poll(&mut waits, PollTimeout::ZERO).unwrap(), 0, "the loop would spin");
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
     desk.now += 1_000;
     desk.turn();

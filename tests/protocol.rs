@@ -14,10 +14,7 @@ use treeward::protocol::server::Incoming;
 use treeward::protocol::{Failure, Reply, Request, Verb, Who};
 
 fn empty_list() -> Reply {
-    Reply::List(Listing {
-        services: Vec::new(),
-        problems: Vec::new(),
-    })
+    Reply::List(Listing { services: Vec::new(), problems: Vec::new() })
 }
 
 #[test]
@@ -26,10 +23,7 @@ fn an_answer_ends_as_its_question_did() {
     let mut stream = desk.connect();
     for (question, end) in [
         (&b"{\"method\":\"List\"}\n"[..], b'\n'),
-        (
-            &b"{\"method\":\"org.treeward.Supervisor.List\",\"parameters\":null}\0"[..],
-            0,
-        ),
+        (&b"{\"method\":\"org.treeward.Supervisor.List\",\"parameters\":null}\0"[..], 0),
         (&b"\r\n{\"method\":\"List\"}\r\n"[..], b'\n'),
     ] {
         stream.write_all(question).unwrap();
@@ -46,32 +40,20 @@ fn absent_parameters_have_defaults_and_unknown_ones_are_ignored() {
     let mut desk = Desk::new();
     let mut stream = desk.connect();
     for (line, wanted) in [
-        (
-            r#"{"method":"Status","x":1}"#,
-            Request::Status { units: vec![] },
-        ),
+        (r#"{"method":"Status","x":1}"#, Request::Status { units: vec![] }),
         (
             r#"{"method":"Stop","parameters":{"units":["a"],"wait":null,"x":{}},"oneway":true}"#,
-            Request::Order {
-                verb: Verb::Stop,
-                units: vec!["a".into()],
-                wait: true,
-            },
+            Request::Order { verb: Verb::Stop, units: vec!["a".into()], wait: true },
         ),
         (
             r#"{"method":"Kill","parameters":{"unit":"a"}}"#,
-            Request::Kill {
-                unit: "a".into(),
-                signal: 15,
-                who: Who::All,
-            },
+            Request::Kill { unit: "a".into(), signal: 15, who: Who::All },
         ),
     ] {
         writeln!(stream, "{line}").unwrap();
         let (id, request) = desk.call();
         assert_eq!(request, wanted);
-        desk.server
-            .fail(id, &Failure::NotRunning { unit: "a".into() }, desk.now);
+        desk.server.fail(id, &Failure::NotRunning { unit: "a".into() }, desk.now);
     }
     // The oneway call was not answered, so two answers are here.
     desk.turn();
@@ -92,10 +74,7 @@ fn the_server_answers_what_every_varlink_service_knows() {
         let call = json!({"method": method, "parameters": {"interface": interface}});
         let answer = answer_to(&mut desk, &call.to_string());
         let text = answer["parameters"]["description"].as_str().unwrap();
-        assert!(
-            text.contains(&format!("\ninterface {interface}\n")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("\ninterface {interface}\n")), "{text}");
     }
 }
 
@@ -103,11 +82,7 @@ fn the_server_answers_what_every_varlink_service_knows() {
 fn what_cannot_be_asked_gets_varlinks_own_errors() {
     let mut desk = Desk::new();
     for (line, error, parameters) in [
-        (
-            r#"{"method":"Fly"}"#,
-            "org.varlink.service.MethodNotFound",
-            json!({"method": "Fly"}),
-        ),
+        (r#"{"method":"Fly"}"#, "org.varlink.service.MethodNotFound", json!({"method": "Fly"})),
         (
             r#"{"method":"org.x.Y"}"#,
             "org.varlink.service.InterfaceNotFound",
@@ -128,11 +103,7 @@ fn what_cannot_be_asked_gets_varlinks_own_errors() {
             "org.varlink.service.InvalidParameter",
             json!({"parameter": "who"}),
         ),
-        (
-            r#"{"method":"Watch"}"#,
-            "org.varlink.service.ExpectedMore",
-            json!({}),
-        ),
+        (r#"{"method":"Watch"}"#, "org.varlink.service.ExpectedMore", json!({})),
         (
             r#"{"method":"List","upgrade":true}"#,
             "org.varlink.service.MethodNotImplemented",
@@ -140,25 +111,11 @@ fn what_cannot_be_asked_gets_varlinks_own_errors() {
         ),
     ] {
         let answer = answer_to(&mut desk, line);
-        assert_eq!(
-            answer,
-            json!({"error": error, "parameters": parameters}),
-            "{line}"
-        );
+        assert_eq!(answer, json!({"error": error, "parameters": parameters}), "{line}");
     }
-    for line in [
-        "x",
-        "[]",
-        "{\"method\":1}",
-        "\u{1}",
-        "{\"parameters\":{}}",
-        "\"\\ud800\"",
-    ] {
+    for line in ["x", "[]", "{\"method\":1}", "\u{1}", "{\"parameters\":{}}", "\"\\ud800\""] {
         let answer = answer_to(&mut desk, line);
-        assert_eq!(
-            answer["error"], "org.treeward.Supervisor.BadMessage",
-            "{line}"
-        );
+        assert_eq!(answer["error"], "org.treeward.Supervisor.BadMessage", "{line}");
     }
 }
 
@@ -166,9 +123,7 @@ fn what_cannot_be_asked_gets_varlinks_own_errors() {
 fn a_call_that_waits_holds_only_the_later_calls_of_its_own_connection() {
     let mut desk = Desk::new();
     let mut first = desk.connect();
-    first
-        .write_all(b"{\"method\":\"Start\"}\n{\"method\":\"List\"}\n")
-        .unwrap();
+    first.write_all(b"{\"method\":\"Start\"}\n{\"method\":\"List\"}\n").unwrap();
     let (start, _) = desk.call();
     let mut second = desk.connect();
     second.write_all(b"{\"method\":\"List\"}\n").unwrap();
@@ -176,20 +131,12 @@ fn a_call_that_waits_holds_only_the_later_calls_of_its_own_connection() {
     desk.server.reply(list, &empty_list(), desk.now);
     assert!(read_message(&mut second, b'\n')["parameters"]["services"].is_array());
 
-    desk.server.reply(
-        start,
-        &Reply::Outcomes(Outcomes { outcomes: vec![] }),
-        desk.now,
-    );
+    desk.server.reply(start, &Reply::Outcomes(Outcomes { outcomes: vec![] }), desk.now);
     assert!(read_message(&mut first, b'\n')["parameters"]["outcomes"].is_array());
     let (list, request) = desk.call();
     assert_eq!(request, Request::List);
     // A second answer to the call that is over does not reach the one that is open.
-    desk.server.reply(
-        start,
-        &Reply::Signalled(Signalled { signalled: 9 }),
-        desk.now,
-    );
+    desk.server.reply(start, &Reply::Signalled(Signalled { signalled: 9 }), desk.now);
     desk.server.reply(list, &empty_list(), desk.now);
     assert!(read_message(&mut first, b'\n')["parameters"]["services"].is_array());
 }
@@ -198,9 +145,7 @@ fn a_call_that_waits_holds_only_the_later_calls_of_its_own_connection() {
 fn who_closes_only_his_sending_side_still_gets_his_answers() {
     let mut desk = Desk::new();
     let mut stream = desk.connect();
-    stream
-        .write_all(b"{\"method\":\"List\"}\n{\"method\":\"List\"}\n")
-        .unwrap();
+    stream.write_all(b"{\"method\":\"List\"}\n{\"method\":\"List\"}\n").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     for _ in 0..2 {
         let (id, _) = desk.call();
@@ -218,9 +163,7 @@ fn many_orders_that_want_no_answer_may_be_left_behind() {
     let mut desk = Desk::new();
     let mut stream = desk.connect();
     let line = json!({"method": "Start", "parameters": {"units": ["a"]}, "oneway": true});
-    stream
-        .write_all(format!("{line}\n").repeat(1_000).as_bytes())
-        .unwrap();
+    stream.write_all(format!("{line}\n").repeat(1_000).as_bytes()).unwrap();
     drop(stream);
     let calls: usize = (0..100).map(|_| desk.turn().len()).sum();
     assert_eq!(calls, 1_000);
@@ -240,10 +183,7 @@ fn who_closes_is_heard_to_the_end_and_then_forgotten() {
     let verbs: Vec<Verb> = news
         .iter()
         .filter_map(|incoming| match incoming {
-            Incoming::Call {
-                request: Request::Order { verb, .. },
-                ..
-            } => Some(*verb),
+            Incoming::Call { request: Request::Order { verb, .. }, .. } => Some(*verb),
             _ => None,
         })
         .collect();
@@ -267,8 +207,6 @@ fn a_client_tells_nobody_there_from_nobody_answers() {
     assert!(matches!(error, ClientError::NotThere { .. }), "{error}");
     // The server of this desk never turns.
     let mut client = Client::connect(&desk.path(), short).unwrap();
-    let error = client
-        .call::<Listing>(&Request::List, Some(short))
-        .unwrap_err();
+    let error = client.call::<Listing>(&Request::List, Some(short)).unwrap_err();
     assert!(matches!(error, ClientError::Silent { .. }), "{error}");
 }

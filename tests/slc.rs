@@ -30,10 +30,7 @@ fn status_tells_by_its_exit_status_whether_all_units_live() {
     let service = Service::new();
     let (code, out, err) = service.run(&["status", "nginx"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    assert!(
-        out.contains("└─ 100  1 ms  evil \\x1b[2J  [main, adopted]\n"),
-        "{out}"
-    );
+    assert!(out.contains("└─ 100  1 ms  evil \\x1b[2J  [main, adopted]\n"), "{out}");
     assert!(!out.contains('\x1b'));
     assert_eq!(service.run(&["status", "cron"]).0, 3);
     assert_eq!(service.run(&["status", "nginx", "cron"]).0, 3);
@@ -50,10 +47,7 @@ fn a_wrong_name_is_answered_with_the_right_one_or_the_reason() {
     }
     let (code, _, err) = service.run(&["start", "bad"]);
     assert_eq!(code, 4);
-    assert!(
-        err.ends_with("bad.yml:1:1: unknown key\n1 | x: y\n"),
-        "{err}"
-    );
+    assert!(err.ends_with("bad.yml:1:1: unknown key\n1 | x: y\n"), "{err}");
     for name in ["../../etc/x", "", "a b", "x\ny", "\x1b[2J"] {
         let (code, _, err) = service.run(&["stop", "--", name]);
         assert_eq!((code, err.lines().count()), (4, 1), "{err}");
@@ -71,10 +65,7 @@ fn orders_say_for_each_unit_what_became_of_it() {
     let (code, out, _) = service.run(&["reload"]);
     assert_eq!((code, out.as_str()), (0, "added: new\n"));
     let (code, out, _) = service.run(&["kill", "--signal", "hup", "nginx"]);
-    assert_eq!(
-        (code, out.as_str()),
-        (0, "nginx: SIGHUP sent to 3 processes\n")
-    );
+    assert_eq!((code, out.as_str()), (0, "nginx: SIGHUP sent to 3 processes\n"));
     assert_eq!(service.run(&["kill", "cron"]).0, 3);
     assert_eq!(service.run(&["kill", "--who", "0", "nginx"]).0, 2);
 }
@@ -85,43 +76,23 @@ fn an_unreachable_and_a_silent_supervisor_are_told_apart() {
     let slc = |socket: &str, args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slc"));
         let path = dir.path().join(socket);
-        ended(
-            command
-                .arg("--socket")
-                .arg(path)
-                .args(args)
-                .output()
-                .unwrap(),
-        )
+        ended(command.arg("--socket").arg(path).args(args).output().unwrap())
     };
     let (code, _, err) = slc("none", &["list"]);
     assert_eq!(code, 5);
-    assert!(
-        err.starts_with("slc: the supervisor is not running"),
-        "{err}"
-    );
+    assert!(err.starts_with("slc: the supervisor is not running"), "{err}");
     let _silent = Listener::bind(&dir.path().join("silent"), None).unwrap();
     let (code, _, err) = slc("silent", &["stop", "nginx", "--timeout", "0.2"]);
     assert_eq!(code, 6);
-    assert!(
-        err.contains("no answer") && err.ends_with("within 0.2 s\n"),
-        "{err}"
-    );
+    assert!(err.contains("no answer") && err.ends_with("within 0.2 s\n"), "{err}");
 }
 
 #[test]
 fn a_reader_who_leaves_early_is_no_failure() {
     let service = Service::with(20_000, None);
-    let mut slc = service
-        .slc()
-        .arg("list")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut slc = service.slc().arg("list").stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(slc.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(slc.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.starts_with("NAME"));
     assert_eq!(slc.wait().unwrap().code(), Some(0));
 }
@@ -129,12 +100,7 @@ fn a_reader_who_leaves_early_is_no_failure() {
 /// A running `slc watch`, its first line, and where the others come.
 fn watching(service: &Service, args: &[&str]) -> (Child, String, BufReader<ChildStdout>) {
     let mut slc = service.slc();
-    let mut slc = slc
-        .arg("watch")
-        .args(args)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut slc = slc.arg("watch").args(args).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(slc.stdout.take().unwrap());
     let reader = std::thread::spawn(move || {
         let mut line = String::new();
@@ -176,8 +142,7 @@ fn journal_needs_no_supervisor() {
     let line = "2026-11-22T20:10:36.007Z hello \x1b[2J\n";
     std::fs::write(dir.path().join("nginx.log"), line.repeat(3)).unwrap();
     let mut slc = Command::new(env!("CARGO_BIN_EXE_slc"));
-    slc.env("TZ", "UTC")
-        .args(["--socket", "/nonexistent/sock", "journal", "-n", "2"]);
+    slc.env("TZ", "UTC").args(["--socket", "/nonexistent/sock", "journal", "-n", "2"]);
     slc.arg("--log-dir").arg(dir.path()).arg("nginx");
     let (code, out, err) = ended(slc.output().unwrap());
     assert_eq!((code, err.as_str()), (0, ""));
@@ -186,10 +151,7 @@ fn journal_needs_no_supervisor() {
 
 #[test]
 fn others_may_look_where_a_group_lets_them_and_nothing_else() {
-    assert!(
-        nix::unistd::geteuid().is_root(),
-        "this test becomes nobody, so it needs root"
-    );
+    assert!(nix::unistd::geteuid().is_root(), "this test becomes nobody, so it needs root");
     // Nobody can connect: the socket's group is nobody's.
     let service = Service::with(2, Some(65_534));
     let dir = service.dir.path();
@@ -200,14 +162,7 @@ fn others_may_look_where_a_group_lets_them_and_nothing_else() {
     let nobody = |args: &[&str]| {
         let mut command = Command::new(&slc);
         command.args(args).env("TREEWARD_SOCKET", service.socket());
-        ended(
-            command
-                .current_dir("/")
-                .uid(65_534)
-                .gid(65_534)
-                .output()
-                .unwrap(),
-        )
+        ended(command.current_dir("/").uid(65_534).gid(65_534).output().unwrap())
     };
     assert_eq!(nobody(&["list"]).0, 0);
     assert_eq!(nobody(&["status", "nginx"]).0, 0);

@@ -8,10 +8,7 @@ use std::time::Duration;
 use treeward::unit_file::{Diagnostic, Loaded, MAX_FILE_BYTES, parse, read_directory};
 
 fn shown(diagnostics: &[Diagnostic]) -> String {
-    diagnostics
-        .iter()
-        .map(|diagnostic| format!("{diagnostic}\n"))
-        .collect()
+    diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect()
 }
 
 #[test]
@@ -19,9 +16,7 @@ fn no_text_keeps_the_parser_busy() {
     let fill = |piece: &str| piece.repeat(MAX_FILE_BYTES / piece.len());
     let nine = |c: char| vec![format!("*{c}"); 9].join(",");
     let before = |c: char| char::from_u32(u32::from(c) - 1).unwrap();
-    let bomb: String = ('b'..='z')
-        .map(|c| format!("{c}: &{c} [{}]\n", nine(before(c))))
-        .collect();
+    let bomb: String = ('b'..='z').map(|c| format!("{c}: &{c} [{}]\n", nine(before(c)))).collect();
     let numbered = |line: fn(usize) -> String| {
         let mut text = String::from("command: a\n");
         for n in 0.. {
@@ -38,10 +33,7 @@ fn no_text_keeps_the_parser_busy() {
         ("brackets", fill("[")),
         ("mappings", fill("{a: ")),
         ("mappings without blanks", fill("{a:")),
-        (
-            "brackets in a value",
-            format!("environment: {}", &fill("[")[20..]),
-        ),
+        ("brackets in a value", format!("environment: {}", &fill("[")[20..])),
         ("dashes", fill("- ")),
         ("question marks", fill("? ")),
         ("anchors", fill("&a ")),
@@ -63,10 +55,7 @@ fn no_text_keeps_the_parser_busy() {
             numbered(|n| format!("{}r{n}: 1\n", if n == 0 { "ulimits:\n " } else { " " })),
         ),
         ("the same key", numbered(|_| "nice: 1\n".to_owned())),
-        (
-            "merge keys",
-            numbered(|n| format!("k{n}: {{<<: {{a: 1}}}}\n")),
-        ),
+        ("merge keys", numbered(|n| format!("k{n}: {{<<: {{a: 1}}}}\n"))),
         ("deep block", numbered(|n| format!("{}a:\n", " ".repeat(n)))),
         ("a long command", format!("command: {}", &fill("a ")[9..])),
         ("dollars", format!("command: {}", &fill("'\" ")[9..])),
@@ -80,15 +69,8 @@ fn no_text_keeps_the_parser_busy() {
             Ok(unit) => assert_eq!(what, "a long command", "{what} was accepted: {unit:?}"),
             Err(bad) => {
                 let answer = shown(&bad);
-                assert!(
-                    answer.len() < 20_000,
-                    "{what} is answered with {} bytes",
-                    answer.len()
-                );
-                assert!(
-                    !answer.contains(|c: char| c.is_control() && c != '\n'),
-                    "{what}"
-                );
+                assert!(answer.len() < 20_000, "{what} is answered with {} bytes", answer.len());
+                assert!(!answer.contains(|c: char| c.is_control() && c != '\n'), "{what}");
             }
         }
     }
@@ -98,10 +80,7 @@ fn no_text_keeps_the_parser_busy() {
 
 /// What this thread has used of a CPU; other than the time of day, a busy machine leaves it alone.
 fn cpu_time() -> Duration {
-    nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID
-        .now()
-        .unwrap()
-        .into()
+    nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
 }
 
 /// A directory of its own, removed in the end.
@@ -129,10 +108,7 @@ impl Directory {
     /// What is said about the one bad unit of this name.
     fn refusal(&self, name: &str) -> String {
         let loaded = self.load();
-        assert!(
-            loaded.units.iter().all(|unit| unit.name.as_str() != name),
-            "{name} was loaded"
-        );
+        assert!(loaded.units.iter().all(|unit| unit.name.as_str() != name), "{name} was loaded");
         let bad: Vec<_> = loaded.bad.iter().filter(|bad| bad.name == name).collect();
         assert_eq!(bad.len(), 1, "{name}: {loaded:?}");
         shown(&bad[0].diagnostics)
@@ -214,13 +190,7 @@ fn what_is_no_plain_file_is_refused_without_waiting_and_the_others_load() {
         assert!(answer.contains(words), "{name}: {answer}");
     }
     let Loaded { units, bad } = directory.load();
-    assert_eq!(
-        units
-            .iter()
-            .map(|unit| unit.name.as_str())
-            .collect::<Vec<_>>(),
-        ["good"]
-    );
+    assert_eq!(units.iter().map(|unit| unit.name.as_str()).collect::<Vec<_>>(), ["good"]);
     assert!(bad.is_sorted_by_key(|bad| bad.name.clone()));
 }
 

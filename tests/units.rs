@@ -22,20 +22,14 @@ fn good(text: &str) -> Unit {
 }
 
 fn shown(diagnostics: &[Diagnostic]) -> String {
-    diagnostics
-        .iter()
-        .map(|diagnostic| format!("{diagnostic}\n"))
-        .collect()
+    diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect()
 }
 
 /// Files of a directory with an ending, sorted.
 fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries
-        .filter(|path| path.extension() == Some(ending.as_ref()))
-        .collect();
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension() == Some(ending.as_ref())).collect();
     files.sort();
     files
 }
@@ -76,23 +70,11 @@ fn every_example_is_a_good_unit_and_stands_in_the_readme() {
     assert!(units.len() >= 12, "only {} examples", units.len());
     let readme = fs::read_to_string(directory.join("README.md")).unwrap();
     for unit in &units {
-        assert!(
-            readme.contains(&format!("`{}.yml`", unit.name)),
-            "README misses {}",
-            unit.name
-        );
-        assert!(
-            !unit.description.is_empty(),
-            "{} has no description",
-            unit.name
-        );
+        assert!(readme.contains(&format!("`{}.yml`", unit.name)), "README misses {}", unit.name);
+        assert!(!unit.description.is_empty(), "{} has no description", unit.name);
         let others = unit.needs.iter().map(|need| &need.unit).chain(&unit.after);
         for other in others {
-            assert!(
-                units.iter().any(|unit| unit.name == *other),
-                "{} names {other}",
-                unit.name
-            );
+            assert!(units.iter().any(|unit| unit.name == *other), "{} names {other}", unit.name);
         }
         if let Kind::Forking | Kind::Notify = unit.kind {
             panic!("{} needs no type", unit.name);
@@ -109,38 +91,18 @@ fn a_command_alone_makes_a_unit_with_the_documented_defaults() {
     assert_eq!(unit.command, ["/usr/sbin/nginx"]);
     assert_eq!(unit.kind, Kind::Auto);
     assert_eq!((unit.stop.signal, unit.stop.grace), (15, 10_000));
-    assert_eq!(
-        (unit.stop.kill_mode, unit.stop.command),
-        (KillMode::ControlGroup, None)
-    );
+    assert_eq!((unit.stop.kill_mode, unit.stop.command), (KillMode::ControlGroup, None));
     assert_eq!(unit.restart.policy, RestartPolicy::OnFailure);
-    assert_eq!(
-        (unit.restart.delay, unit.restart.max_delay),
-        (1_000, 60_000)
-    );
-    assert_eq!(
-        (unit.restart.max_attempts, unit.restart.healthy_after),
-        (10, 10_000)
-    );
+    assert_eq!((unit.restart.delay, unit.restart.max_delay), (1_000, 60_000));
+    assert_eq!((unit.restart.max_attempts, unit.restart.healthy_after), (10, 10_000));
     assert_eq!(unit.start_timeout, Some(90_000));
-    assert_eq!(
-        (unit.reload, unit.pid_file, unit.enabled),
-        (None, None, true)
-    );
+    assert_eq!((unit.reload, unit.pid_file, unit.enabled), (None, None, true));
     assert_eq!((unit.needs, unit.after), (vec![], vec![]));
     assert_eq!((unit.process, unit.limits), Default::default());
 
     let unit = good("command: /sbin/ip link set lo up\ntype: oneshot\n");
-    assert_eq!(
-        unit.kind,
-        Kind::Oneshot {
-            remain_after_exit: false
-        }
-    );
-    assert_eq!(
-        (unit.restart.policy, unit.start_timeout),
-        (RestartPolicy::No, None)
-    );
+    assert_eq!(unit.kind, Kind::Oneshot { remain_after_exit: false });
+    assert_eq!((unit.restart.policy, unit.start_timeout), (RestartPolicy::No, None));
 }
 
 #[test]
@@ -158,7 +120,7 @@ depends_on:
   redis: {condition: service_started, required: false}
   migrate: {condition: service_completed_successfully}
   postgres: {}
-after: [syslog, agetty@ttyS0]
+after: [rsyslog, agetty@ttyS0]
 pid_file: /run/app.pid
 stop_signal: QUIT
 stop_command: /usr/bin/app --drain 'a b'
@@ -181,28 +143,13 @@ cpus: 1.5
 enabled: false
 "#,
     );
-    assert_eq!(
-        unit.command,
-        ["/usr/bin/app", "--flag", "two words", "8080"]
-    );
-    assert_eq!(
-        (unit.kind, unit.description.as_str()),
-        (Kind::Notify, "The application")
-    );
+    assert_eq!(unit.command, ["/usr/bin/app", "--flag", "two words", "8080"]);
+    assert_eq!((unit.kind, unit.description.as_str()), (Kind::Notify, "The application"));
     let restart = unit.restart;
-    assert_eq!(
-        (restart.policy, restart.max_attempts),
-        (RestartPolicy::OnFailure, 3)
-    );
-    assert_eq!(
-        (restart.delay, restart.max_delay, restart.healthy_after),
-        (500, 90_000, 1_500)
-    );
-    let needs: Vec<_> = unit
-        .needs
-        .iter()
-        .map(|n| (n.unit.as_str(), n.condition, n.required))
-        .collect();
+    assert_eq!((restart.policy, restart.max_attempts), (RestartPolicy::OnFailure, 3));
+    assert_eq!((restart.delay, restart.max_delay, restart.healthy_after), (500, 90_000, 1_500));
+    let needs: Vec<_> =
+        unit.needs.iter().map(|n| (n.unit.as_str(), n.condition, n.required)).collect();
     assert_eq!(
         needs,
         [
@@ -213,19 +160,13 @@ enabled: false
     );
     assert_eq!(
         unit.after.iter().map(|n| n.as_str()).collect::<Vec<_>>(),
-        ["syslog", "agetty@ttyS0"]
+        ["rsyslog", "agetty@ttyS0"]
     );
     assert_eq!(unit.pid_file.as_deref(), Some(Path::new("/run/app.pid")));
     assert_eq!((unit.stop.signal, unit.stop.grace), (3, 7_200_000));
     assert_eq!(unit.stop.kill_mode, KillMode::Mixed);
-    assert_eq!(
-        unit.stop.command.unwrap(),
-        ["/usr/bin/app", "--drain", "a b"]
-    );
-    assert_eq!(
-        (unit.reload, unit.start_timeout),
-        (Some(Reload::Signal(10)), None)
-    );
+    assert_eq!(unit.stop.command.unwrap(), ["/usr/bin/app", "--drain", "a b"]);
+    assert_eq!((unit.reload, unit.start_timeout), (Some(Reload::Signal(10)), None));
     assert!(!unit.enabled);
     let process = unit.process;
     let pairs = [
@@ -237,34 +178,18 @@ enabled: false
         ("BIG", "1e999"),
         ("HEX", "0x1F"),
     ];
-    let environment: Vec<_> = process
-        .environment
-        .iter()
-        .map(|(k, v)| (k.as_str(), v.as_str()))
-        .collect();
+    let environment: Vec<_> =
+        process.environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(environment, pairs, "values are taken as they are written");
-    let file = |path: &str, required| EnvFile {
-        path: path.into(),
-        required,
-    };
-    assert_eq!(
-        process.env_files,
-        [file("/etc/default/app", true), file("/etc/app.env", false)]
-    );
+    let file = |path: &str, required| EnvFile { path: path.into(), required };
+    assert_eq!(process.env_files, [file("/etc/default/app", true), file("/etc/app.env", false)]);
     assert_eq!(process.working_dir.as_deref(), Some(Path::new("/srv/app")));
-    assert_eq!(
-        (process.user.as_deref(), process.group.as_deref()),
-        (Some("app"), Some("staff"))
-    );
+    assert_eq!((process.user.as_deref(), process.group.as_deref()), (Some("app"), Some("staff")));
     assert_eq!(
         (process.umask, process.nice, process.oom_score_adj),
         (Some(0o27), Some(-5), Some(500))
     );
-    let limit = |resource, soft, hard| Ulimit {
-        resource,
-        soft,
-        hard,
-    };
+    let limit = |resource, soft, hard| Ulimit { resource, soft, hard };
     assert_eq!(
         process.ulimits,
         [
@@ -274,11 +199,8 @@ enabled: false
         ]
     );
     assert_eq!(process.stdin, Stdin::Tty("/dev/ttyS0".into()));
-    let limits = Limits {
-        memory_bytes: Some(536_870_912),
-        pids: Some(100),
-        milli_cpus: Some(1_500),
-    };
+    let limits =
+        Limits { memory_bytes: Some(536_870_912), pids: Some(100), milli_cpus: Some(1_500) };
     assert_eq!(unit.limits, limits);
 }
 
@@ -294,27 +216,17 @@ fn the_policy_no_means_no_quoted_or_not() {
         ("unless-stopped", RestartPolicy::Always, 10),
     ] {
         let unit = good(&format!("command: a\nrestart: {word}\n"));
-        assert_eq!(
-            (unit.restart.policy, unit.restart.max_attempts),
-            (policy, attempts),
-            "{word}"
-        );
+        assert_eq!((unit.restart.policy, unit.restart.max_attempts), (policy, attempts), "{word}");
     }
     let unit = good("command: a\nrestart_delay: 5m\n");
-    assert_eq!(
-        unit.restart.max_delay, 300_000,
-        "the longest pause is not below the first"
-    );
+    assert_eq!(unit.restart.max_delay, 300_000, "the longest pause is not below the first");
 }
 
 #[test]
 fn yaml_itself_may_be_written_in_every_way() {
     let env = |text: &str| good(&format!("command: a\n{text}")).process.environment;
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(
-        env("environment:\n- A=b=c\n- D=\n"),
-        [pair("A", "b=c"), pair("D", "")]
-    );
+    assert_eq!(env("environment:\n- A=b=c\n- D=\n"), [pair("A", "b=c"), pair("D", "")]);
     assert_eq!(
         env("environment: {A: 'it''s', B: \"\\u00e9\"}\n"),
         [pair("A", "it's"), pair("B", "é")]
@@ -324,17 +236,11 @@ fn yaml_itself_may_be_written_in_every_way() {
         [pair("A", "0x10"), pair("B", "0x10")]
     );
     assert_eq!(env("environment:\n  A: !!str 1.0\n"), [pair("A", "1.0")]);
-    assert_eq!(
-        env("environment:\n  A: |\n    one\n    two\n"),
-        [pair("A", "one\ntwo\n")]
-    );
+    assert_eq!(env("environment:\n  A: |\n    one\n    two\n"), [pair("A", "one\ntwo\n")]);
     let script = good("command:\n- sh\n- -c\n- |\n  set -e\n  exec app\n").command;
     assert_eq!(script, ["sh", "-c", "set -e\nexec app\n"]);
     let folded = good("command: >\n  app --one\n  --two\n").command;
     assert_eq!(folded, ["app", "--one", "--two"]);
-    assert_eq!(
-        good("\u{feff}command: a\r\nnice: 5\r\n").process.nice,
-        Some(5)
-    );
+    assert_eq!(good("\u{feff}command: a\r\nnice: 5\r\n").process.nice, Some(5));
     assert_eq!(good("%YAML 1.2\n---\ncommand: a\n...\n").command, ["a"]);
 }

@@ -72,11 +72,7 @@ impl Fifos {
     pub(super) fn new(path: PathBuf) -> Result<Self, Error> {
         let failed = |call: &'static str| {
             let path = path.clone();
-            move |errno: Errno| Error::System {
-                call,
-                path,
-                why: errno.into(),
-            }
+            move |errno: Errno| Error::System { call, path, why: errno.into() }
         };
         let watch = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
             .map_err(failed("inotify_init1"))?;
@@ -85,18 +81,10 @@ impl Fifos {
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_FROM
             | AddWatchFlags::IN_ONLYDIR;
-        watch
-            .add_watch(&path, names)
-            .map_err(failed("inotify_add_watch"))?;
+        watch.add_watch(&path, names).map_err(failed("inotify_add_watch"))?;
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let dir = nix::fcntl::open(&path, flags, Mode::empty()).map_err(failed("open"))?;
-        Ok(Self {
-            path,
-            dir,
-            watch,
-            slots: Vec::new(),
-            by_unit: HashMap::new(),
-        })
+        Ok(Self { path, dir, watch, slots: Vec::new(), by_unit: HashMap::new() })
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Fifo> {
@@ -146,10 +134,7 @@ impl Fifos {
             }
             let Some(name) = event.name else { continue };
             // The event may be old: what counts is what the name stands for now.
-            let known = name
-                .to_str()
-                .and_then(|unit| self.by_unit.get(unit))
-                .copied();
+            let known = name.to_str().and_then(|unit| self.by_unit.get(unit)).copied();
             if let Some(index) = known
                 && !self.is_current(index)
             {
@@ -184,10 +169,7 @@ impl Fifos {
             Ok(pipe) => pipe,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                log::warn!(
-                    "cannot read {}/{unit}: {error}; it is ignored",
-                    self.path.display()
-                );
+                log::warn!("cannot read {}/{unit}: {error}; it is ignored", self.path.display());
                 return None;
             }
         };
@@ -205,13 +187,10 @@ impl Fifos {
     }
 
     fn free_slot(&mut self) -> usize {
-        self.slots
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or_else(|| {
-                self.slots.push(None);
-                self.slots.len() - 1
-            })
+        self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        })
     }
 }
 

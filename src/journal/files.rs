@@ -139,13 +139,7 @@ impl Files {
         if self.retry.is_none() {
             self.retry = Some(Instant::now() + self.pause);
         }
-        self.held.insert(
-            Rc::clone(unit),
-            Held {
-                why: why.to_string(),
-                lost,
-            },
-        );
+        self.held.insert(Rc::clone(unit), Held { why: why.to_string(), lost });
     }
 
     fn write(&mut self, unit: &Rc<str>, bytes: &[u8]) -> Result<(), Stopped> {
@@ -160,10 +154,8 @@ impl Files {
                 continue;
             }
             let end = done + fitting(&bytes[done..], meta.len(), limits.size);
-            log_file::append(file, meta.len(), &bytes[done..end]).map_err(|stopped| Stopped {
-                done: done + stopped.done,
-                why: stopped.why,
-            })?;
+            log_file::append(file, meta.len(), &bytes[done..end])
+                .map_err(|stopped| Stopped { done: done + stopped.done, why: stopped.why })?;
             done = end;
             if done == bytes.len() {
                 return Ok(());

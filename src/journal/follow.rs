@@ -39,12 +39,7 @@ impl Follower {
             | AddWatchFlags::IN_ONLYDIR;
         watch.add_watch(log_dir, changes)?;
         let (ready, current) = log.last(count)?;
-        Ok(Self {
-            log,
-            watch,
-            current,
-            ready,
-        })
+        Ok(Self { log, watch, current, ready })
     }
 
     /// Waits until there are lines and gives them, oldest first; none when the time is over.
@@ -96,11 +91,7 @@ impl Follower {
         let Some((current, _)) = &self.current else {
             return self.oldest_until(|_| Ok(false));
         };
-        if self
-            .log
-            .open(0)?
-            .is_some_and(|newest| newest.inode == current.inode)
-        {
+        if self.log.open(0)?.is_some_and(|newest| newest.inode == current.inode) {
             return Ok(None);
         }
         // The current file itself may have been removed; older ones were written to before it.
@@ -144,10 +135,7 @@ impl Follower {
             None => return Ok(Vec::new()),
         };
         *offset += (end as u64 + 1).min(count as u64);
-        Ok(block[..end]
-            .split(|&byte| byte == b'\n')
-            .map(Line::new)
-            .collect())
+        Ok(block[..end].split(|&byte| byte == b'\n').map(Line::new).collect())
     }
 
     /// Waits; true when the unit's newest file was changed or replaced, false for anything else.
@@ -169,10 +157,7 @@ impl Follower {
         let name = self.log.name();
         Ok(events.iter().any(|event| {
             event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)
-                || event
-                    .name
-                    .as_deref()
-                    .is_some_and(|changed| changed == name.as_str())
+                || event.name.as_deref().is_some_and(|changed| changed == name.as_str())
         }))
     }
 }

@@ -67,17 +67,11 @@ impl Lane {
             .map_err(|errno| failed("epoll_create1")(errno.into()))?;
         let signals = signal_pipe().map_err(failed("sigaction"))?;
         let fifos = Fifos::new(path.clone())?;
-        let limits = Limits {
-            size: options.log_size,
-            count: options.log_count,
-        };
+        let limits = Limits { size: options.log_size, count: options.log_count };
         let syslog = options.syslog.as_ref().and_then(|socket| {
             Syslog::bind(socket, &options.services_cgroup)
                 .inspect_err(|error| {
-                    log::warn!(
-                        "no syslog at {}: {error}; going on without",
-                        socket.display()
-                    );
+                    log::warn!("no syslog at {}: {error}; going on without", socket.display());
                 })
                 .ok()
         });
@@ -93,8 +87,7 @@ impl Lane {
             partials: Vec::new(),
             stop: false,
         };
-        lane.watch_all()
-            .map_err(|errno| failed("epoll_ctl")(errno.into()))?;
+        lane.watch_all().map_err(|errno| failed("epoll_ctl")(errno.into()))?;
         Ok(lane)
     }
 
@@ -121,11 +114,7 @@ impl Lane {
                 Err(Errno::EINTR) => continue,
                 Err(errno) => {
                     let path = "the FIFOs".into();
-                    return Err(Error::System {
-                        call: "epoll_wait",
-                        path,
-                        why: errno.into(),
-                    });
+                    return Err(Error::System { call: "epoll_wait", path, why: errno.into() });
                 }
             };
             let mut load = Load::Nothing;
@@ -160,11 +149,7 @@ impl Lane {
 
     /// Until the next begun line is due or the next retry; for ever when there is neither.
     fn timeout(&mut self, now: Instant) -> EpollTimeout {
-        let due = self
-            .partials
-            .iter()
-            .filter_map(|&index| self.fifos.get_mut(index)?.due)
-            .min();
+        let due = self.partials.iter().filter_map(|&index| self.fifos.get_mut(index)?.due).min();
         match due.into_iter().chain(self.files.retry_at()).min() {
             None => EpollTimeout::NONE,
             Some(at) => {
@@ -217,14 +202,7 @@ impl Lane {
             }
             fifo.due = Some(Instant::now() + PARTIAL_WAIT);
         }
-        (
-            count,
-            if fifo.is_flooding(count) {
-                Load::Flood
-            } else {
-                Load::Data
-            },
-        )
+        (count, if fifo.is_flooding(count) { Load::Flood } else { Load::Data })
     }
 
     /// Writes a begun line as it is.

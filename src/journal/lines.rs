@@ -28,18 +28,12 @@ pub(super) struct Stamp {
 
 impl Stamp {
     pub(super) fn new() -> Self {
-        Self {
-            millis: 0,
-            text: *b"1970-01-01T00:00:00.000Z ",
-        }
+        Self { millis: 0, text: *b"1970-01-01T00:00:00.000Z " }
     }
 
     /// The time now. A clock outside the years 1970 to 9999 shows the last good time.
     pub(super) fn now(&mut self) -> [u8; STAMP_BYTES + 1] {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         if now != self.millis {
             self.millis = now;
             self.format();

@@ -25,11 +25,7 @@ impl Stopped {
 
 /// The name of a unit's log file: `<unit>.log`, or `<unit>.log.<n>` for the n-th older one.
 pub(super) fn file_name(unit: &str, number: u32) -> String {
-    if number == 0 {
-        format!("{unit}.log")
-    } else {
-        format!("{unit}.log.{number}")
-    }
+    if number == 0 { format!("{unit}.log") } else { format!("{unit}.log.{number}") }
 }
 
 /// Opens the log directory, which is made when only its last component is missing.
@@ -45,9 +41,7 @@ pub(super) fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     let dir = File::from(nix::fcntl::open(path, flags, Mode::empty())?);
     let meta = dir.metadata()?;
     if meta.uid() != 0 && meta.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(io::Error::other(
-            "the log directory belongs to another user",
-        ));
+        return Err(io::Error::other("the log directory belongs to another user"));
     }
     if meta.mode() & 0o022 != 0 {
         return Err(io::Error::other("the log directory is writable by others"));
@@ -66,12 +60,8 @@ pub(super) fn open(dir: &OwnedFd, unit: &str) -> io::Result<File> {
         | OFlag::O_NOCTTY
         | OFlag::O_CLOEXEC;
     let name = file_name(unit, 0);
-    let mut file = File::from(openat(
-        dir.as_fd(),
-        name.as_str(),
-        flags,
-        Mode::from_bits_truncate(0o640),
-    )?);
+    let mut file =
+        File::from(openat(dir.as_fd(), name.as_str(), flags, Mode::from_bits_truncate(0o640))?);
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::other("the log file is not a regular file"));
@@ -93,12 +83,7 @@ pub(super) fn append(file: &mut File, size: u64, bytes: &[u8]) -> Result<(), Sto
     while done < bytes.len() {
         match file.write(&bytes[done..]) {
             Ok(0) => {
-                return Err(torn(
-                    file,
-                    size,
-                    &bytes[..done],
-                    io::ErrorKind::WriteZero.into(),
-                ));
+                return Err(torn(file, size, &bytes[..done], io::ErrorKind::WriteZero.into()));
             }
             Ok(count) => done += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -129,9 +114,7 @@ pub(super) fn rotate(dir: &OwnedFd, unit: &str, count: u32) -> io::Result<()> {
         let flag = nix::unistd::UnlinkatFlags::NoRemoveDir;
         return Ok(nix::unistd::unlinkat(dir.as_fd(), newest.as_str(), flag)?);
     }
-    let last = (1..count - 1)
-        .find(|&n| !exists(dir, &file_name(unit, n)))
-        .unwrap_or(count - 1);
+    let last = (1..count - 1).find(|&n| !exists(dir, &file_name(unit, n))).unwrap_or(count - 1);
     for n in (0..last).rev() {
         let (from, to) = (file_name(unit, n), file_name(unit, n + 1));
         renameat(dir.as_fd(), from.as_str(), dir.as_fd(), to.as_str())?;

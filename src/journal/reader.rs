@@ -34,29 +34,20 @@ struct JsonLine<'a> {
 impl Line {
     /// Takes a line of a file without its newline.
     pub(super) fn new(raw: &[u8]) -> Self {
-        Self {
-            raw: raw.to_vec(),
-            stamped: is_stamped(raw),
-        }
+        Self { raw: raw.to_vec(), stamped: is_stamped(raw) }
     }
 
     /// When the line was read: `2026-11-22T19:48:51.123Z`. `None` where the file holds something
     /// that the lane did not write.
     #[must_use]
     pub fn stamp(&self) -> Option<&str> {
-        self.stamped
-            .then(|| std::str::from_utf8(&self.raw[..STAMP_BYTES]).ok())
-            .flatten()
+        self.stamped.then(|| std::str::from_utf8(&self.raw[..STAMP_BYTES]).ok()).flatten()
     }
 
     /// What the service wrote, byte for byte. Use [`super::clean`] before showing it to people.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        if self.stamped {
-            &self.raw[STAMP_BYTES + 1..]
-        } else {
-            &self.raw
-        }
+        if self.stamped { &self.raw[STAMP_BYTES + 1..] } else { &self.raw }
     }
 
     /// `{"time":"...","unit":"...","line":"..."}`. What is not UTF-8 becomes `\xff`; control
@@ -64,11 +55,7 @@ impl Line {
     #[must_use]
     pub fn to_json(&self, unit: &str) -> String {
         let line = as_text(self.bytes());
-        let json = JsonLine {
-            time: self.stamp(),
-            unit,
-            line: &line,
-        };
+        let json = JsonLine { time: self.stamp(), unit, line: &line };
         // Strings always make JSON.
         serde_json::to_string(&json).unwrap_or_default()
     }
@@ -117,15 +104,9 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn new(dir: &Path, unit: &str) -> io::Result<Self> {
         if unit.is_empty() || unit.contains(['/', '\0']) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a unit's name is no path",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a unit's name is no path"));
         }
-        Ok(Self {
-            dir: dir.to_owned(),
-            unit: unit.to_owned(),
-        })
+        Ok(Self { dir: dir.to_owned(), unit: unit.to_owned() })
     }
 
     pub(super) fn name(&self) -> String {
@@ -227,10 +208,7 @@ mod tests {
 
     fn texts(dir: &std::path::Path, count: usize) -> Vec<String> {
         let lines = Reader::last(dir, "web", count).unwrap();
-        lines
-            .iter()
-            .map(|line| String::from_utf8(line.bytes().to_vec()).unwrap())
-            .collect()
+        lines.iter().map(|line| String::from_utf8(line.bytes().to_vec()).unwrap()).collect()
     }
 
     #[test]
@@ -274,10 +252,7 @@ mod tests {
         assert_eq!(json["unit"], "web");
         assert_eq!(json["line"], "a\u{1b}\\xff\"");
         let foreign = Line::new(b"2026-11-22 a");
-        assert_eq!(
-            (foreign.stamp(), foreign.bytes()),
-            (None, &b"2026-11-22 a"[..])
-        );
+        assert_eq!((foreign.stamp(), foreign.bytes()), (None, &b"2026-11-22 a"[..]));
         assert!(foreign.to_json("web").starts_with("{\"time\":null"));
     }
 }

@@ -41,10 +41,7 @@ impl Ring {
         while !bytes.is_empty() {
             let (piece, rest) = bytes.split_at(end_of_lines(bytes));
             bytes = rest;
-            let block = Block {
-                unit: Rc::clone(unit),
-                bytes: piece.into(),
-            };
+            let block = Block { unit: Rc::clone(unit), bytes: piece.into() };
             self.cost += block.cost();
             self.blocks.push_back(block);
             while self.cost > RING_BYTES {
@@ -85,11 +82,7 @@ mod tests {
         let mut lost = 0;
         for n in 0..40_000 {
             let line = format!("{n:0>99}\n");
-            lost += ring
-                .push(&"a".into(), line.as_bytes())
-                .iter()
-                .map(|b| b.lines())
-                .sum::<u64>();
+            lost += ring.push(&"a".into(), line.as_bytes()).iter().map(|b| b.lines()).sum::<u64>();
         }
         let kept = ring.take();
         assert_eq!(lost + kept.len() as u64, 40_000);
@@ -107,12 +100,6 @@ mod tests {
         let blocks = ring.take();
         assert!(blocks.len() > 2);
         assert!(blocks.iter().all(|block| block.bytes.ends_with(b"\n")));
-        assert_eq!(
-            blocks
-                .iter()
-                .flat_map(|b| b.bytes.to_vec())
-                .collect::<Vec<_>>(),
-            bytes
-        );
+        assert_eq!(blocks.iter().flat_map(|b| b.bytes.to_vec()).collect::<Vec<_>>(), bytes);
     }
 }

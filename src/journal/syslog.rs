@@ -43,16 +43,14 @@ pub(super) struct Message<'a> {
 impl Message<'_> {
     /// Its lines, most often one.
     pub(super) fn lines(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
-        self.text
-            .split(|&byte| byte == b'\n')
-            .map(|line| match self.gone {
-                None => Cow::Borrowed(line),
-                Some(pid) => {
-                    let mut text = format!("(process {pid}, gone) ").into_bytes();
-                    text.extend_from_slice(line);
-                    Cow::Owned(text)
-                }
-            })
+        self.text.split(|&byte| byte == b'\n').map(|line| match self.gone {
+            None => Cow::Borrowed(line),
+            Some(pid) => {
+                let mut text = format!("(process {pid}, gone) ").into_bytes();
+                text.extend_from_slice(line);
+                Cow::Owned(text)
+            }
+        })
     }
 }
 
@@ -75,12 +73,7 @@ impl Syslog {
         let inode = std::fs::symlink_metadata(path)?.ino();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
         let services = services.trim_end_matches('/').to_owned();
-        Ok(Self {
-            socket,
-            path: path.to_owned(),
-            inode,
-            services,
-        })
+        Ok(Self { socket, path: path.to_owned(), inode, services })
     }
 
     /// Takes the next datagram, `None` when there is none now.
@@ -99,16 +92,9 @@ impl Syslog {
         };
         let text = text_of(&buffer[..count]);
         let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup"));
-        let unit = cgroup
-            .as_ref()
-            .ok()
-            .and_then(|text| unit_of(text, &self.services));
+        let unit = cgroup.as_ref().ok().and_then(|text| unit_of(text, &self.services));
         let gone = cgroup.is_err().then_some(pid);
-        Some(Message {
-            log: unit.unwrap_or(COMMON_LOG).into(),
-            text,
-            gone,
-        })
+        Some(Message { log: unit.unwrap_or(COMMON_LOG).into(), text, gone })
     }
 }
 
@@ -152,10 +138,7 @@ fn unit_of<'a>(cgroup: &'a str, services: &str) -> Option<&'a str> {
 
 /// Takes off `<PRI>`, `Mon dd hh:mm:ss ` and what ends a datagram; each may be missing.
 fn text_of(datagram: &[u8]) -> &[u8] {
-    let end = datagram
-        .iter()
-        .rposition(|byte| !b"\n\0".contains(byte))
-        .map_or(0, |last| last + 1);
+    let end = datagram.iter().rposition(|byte| !b"\n\0".contains(byte)).map_or(0, |last| last + 1);
     without_date(without_priority(&datagram[..end]))
 }
 
@@ -204,11 +187,7 @@ mod tests {
             ("\n", ""),
             ("", ""),
         ] {
-            assert_eq!(
-                text_of(datagram.as_bytes()),
-                text.as_bytes(),
-                "{datagram:?}"
-            );
+            assert_eq!(text_of(datagram.as_bytes()), text.as_bytes(), "{datagram:?}");
         }
     }
 
@@ -217,10 +196,7 @@ mod tests {
         let services = "/treeward/services";
         for (path, unit) in [
             ("0::/treeward/services/web/3\n", Some("web")),
-            (
-                "1:name=systemd:/\n0::/treeward/services/web/3/inner\n",
-                Some("web"),
-            ),
+            ("1:name=systemd:/\n0::/treeward/services/web/3/inner\n", Some("web")),
             ("0::/treeward/services/web\n", None),
             ("0::/treeward/servicesX/web/3\n", None),
             ("0::/treeward/supervisor\n", None),

@@ -31,20 +31,13 @@ const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
 /// When `/proc` cannot be read, or no mount of cgroup2 shows the caller's cgroup (ENODEV).
 pub fn find_root() -> Result<PathBuf, Error> {
     let has_services = |root: &Path| root.join(SERVICES).is_dir();
-    root_for(&cgroup2_mounts()?, &own_cgroup()?, has_services).ok_or_else(|| {
-        Error::new(
-            "find",
-            "a mount of cgroup2 with our own cgroup",
-            Errno::ENODEV,
-        )
-    })
+    root_for(&cgroup2_mounts()?, &own_cgroup()?, has_services)
+        .ok_or_else(|| Error::new("find", "a mount of cgroup2 with our own cgroup", Errno::ENODEV))
 }
 
 fn root_for(mounts: &[Mount], own: &str, is_root: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     // Containers and test machines mount cgroup2 in odd places a second time.
-    let usual = mounts
-        .iter()
-        .filter(|mount| mount.point.starts_with("/sys/fs/cgroup"));
+    let usual = mounts.iter().filter(|mount| mount.point.starts_with("/sys/fs/cgroup"));
     let own_dir = usual.chain(mounts).find_map(|mount| mount.path_of(own))?;
     if own == "/" {
         return Some(own_dir.join("treeward"));
@@ -71,18 +64,10 @@ impl Tree {
     /// ENODEV when the directory is not on cgroup2; EACCES, EPERM or EROFS when the caller may not
     /// make cgroups there, which is to say that the subtree was not delegated to it.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        let existing = if root.exists() {
-            root
-        } else {
-            root.parent().unwrap_or(root)
-        };
+        let existing = if root.exists() { root } else { root.parent().unwrap_or(root) };
         let kind = statfs(existing).map_err(|errno| Error::at("statfs", existing, errno))?;
         if kind.filesystem_type() != CGROUP2_SUPER_MAGIC {
-            return Err(Error::at(
-                "find a cgroup2 file system at",
-                root,
-                Errno::ENODEV,
-            ));
+            return Err(Error::at("find a cgroup2 file system at", root, Errno::ENODEV));
         }
         make_dir_if_missing(root)?;
         let root = fs::canonicalize(root).map_err(|e| Error::io("resolve", root, &e))?;
@@ -137,27 +122,15 @@ impl Tree {
         // Where the tree stands directly below the root cgroup nobody else may have handed the
         // controllers down to it. A delegated subtree has been given what it is to have.
         let parent = Path::new(&self.cgroup).parent();
-        let above = self
-            .root
-            .parent()
-            .filter(|_| parent == Some(Path::new("/")));
+        let above = self.root.parent().filter(|_| parent == Some(Path::new("/")));
         for controller in CONTROLLERS {
-            for dir in above
-                .into_iter()
-                .chain([self.root(), &self.services_path()])
-            {
+            for dir in above.into_iter().chain([self.root(), &self.services_path()]) {
                 // What cannot be had is seen below.
-                let _ = write(
-                    &dir.join("cgroup.subtree_control"),
-                    &format!("+{controller}"),
-                );
+                let _ = write(&dir.join("cgroup.subtree_control"), &format!("+{controller}"));
             }
         }
         let on = fs::read_to_string(self.services_path().join("cgroup.subtree_control"));
-        on.unwrap_or_default()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect()
+        on.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     }
 
     /// Makes a fresh leaf, and its group where that is missing. `group` must be a single path
@@ -197,10 +170,7 @@ impl Tree {
     }
 
     fn leaf_below(&self, below: &str) -> Leaf {
-        Leaf::new(
-            self.root.join(below),
-            format!("{}/{below}", self.cgroup.trim_end_matches('/')),
-        )
+        Leaf::new(self.root.join(below), format!("{}/{below}", self.cgroup.trim_end_matches('/')))
     }
 
     /// Every leaf that exists, as group and number, sorted.
@@ -258,9 +228,7 @@ impl Tree {
     /// is the one that exists now, `membership.removed` tells.
     #[must_use]
     pub fn locate(&self, membership: &Membership) -> Option<(String, u64)> {
-        let below = membership
-            .cgroup
-            .strip_prefix(self.cgroup.trim_end_matches('/'))?;
+        let below = membership.cgroup.strip_prefix(self.cgroup.trim_end_matches('/'))?;
         let mut parts = below.strip_prefix('/')?.split('/');
         if parts.next()? != SERVICES {
             return None;
@@ -308,8 +276,7 @@ pub(super) fn write(path: &Path, value: &str) -> Result<(), Error> {
     use std::io::Write;
     let file = fs::OpenOptions::new().write(true).open(path);
     let mut file = file.map_err(|e| Error::io("open", path, &e))?;
-    file.write_all(value.as_bytes())
-        .map_err(|e| Error::io("write to", path, &e))
+    file.write_all(value.as_bytes()).map_err(|e| Error::io("write to", path, &e))
 }
 
 #[cfg(test)]

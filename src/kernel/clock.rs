@@ -25,9 +25,7 @@ fn milliseconds(clock: ClockId) -> u64 {
     let Ok(now) = clock_gettime(clock) else {
         return 0;
     };
-    let whole = u64::try_from(now.tv_sec())
-        .unwrap_or(0)
-        .saturating_mul(1_000);
+    let whole = u64::try_from(now.tv_sec()).unwrap_or(0).saturating_mul(1_000);
     whole.saturating_add(u64::try_from(now.tv_nsec() / 1_000_000).unwrap_or(0))
 }
 
@@ -42,10 +40,7 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(monotonic_ms() > before);
-        let epoch = std::time::SystemTime::UNIX_EPOCH
-            .elapsed()
-            .unwrap()
-            .as_millis();
+        let epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
         assert!(epoch.abs_diff(u128::from(wall_ms())) < 10_000);
     }
 }

@@ -51,13 +51,8 @@ pub fn open_fifo_for_writer(path: &Path) -> Result<OwnedFd, Error> {
     if !is_fifo(path) && path.exists() {
         return Err(Error::at("write to a FIFO at", path, Errno::EINVAL));
     }
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path);
-    file.map(OwnedFd::from)
-        .map_err(|e| Error::io("open", path, &e))
+    let file = File::options().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path);
+    file.map(OwnedFd::from).map_err(|e| Error::io("open", path, &e))
 }
 
 /// Reads a small file that somebody else writes (a PID file). It must be a regular file; and no
@@ -75,22 +70,14 @@ pub fn read_small(path: &Path, max: usize) -> Result<Vec<u8>, Error> {
     }
     let mut bytes = Vec::new();
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|e| failed(errno_of(&e)))?;
-    if bytes.len() > max {
-        Err(failed(Errno::EFBIG))
-    } else {
-        Ok(bytes)
-    }
+    file.take(limit).read_to_end(&mut bytes).map_err(|e| failed(errno_of(&e)))?;
+    if bytes.len() > max { Err(failed(Errno::EFBIG)) } else { Ok(bytes) }
 }
 
 /// O_NONBLOCK, lest a FIFO in the file's place make us wait for a writer.
 fn open_trusted(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let how = OpenHow::new()
-        .flags(flags)
-        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     match openat2(AT_FDCWD, path, how) {
         // `/var/run` is a link on nearly every machine. What is found to stand for it is opened
         // without links again, so a link that is put there meanwhile is not followed.
@@ -161,25 +148,18 @@ pub fn lock(path: &Path) -> Result<OwnedFd, LockError> {
     let failed = |errno| LockError::Failed(Error::at("lock", path, errno));
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
-    let file = options
-        .mode(0o644)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path);
+    let file = options.mode(0o644).custom_flags(libc::O_NOFOLLOW).open(path);
     let mut file = file.map_err(|e| failed(errno_of(&e)))?;
     let mut whole = whole_file();
     match fcntl(&file, FcntlArg::F_SETLK(&whole)) {
         Ok(_) => {}
         Err(Errno::EAGAIN | Errno::EACCES) => {
             fcntl(&file, FcntlArg::F_GETLK(&mut whole)).map_err(failed)?;
-            return Err(LockError::Held {
-                pid: u32::try_from(whole.l_pid).unwrap_or(0),
-            });
+            return Err(LockError::Held { pid: u32::try_from(whole.l_pid).unwrap_or(0) });
         }
         Err(errno) => return Err(failed(errno)),
     }
-    let written = file
-        .set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(|e| failed(errno_of(&e)))?;
     Ok(file.into())
 }
@@ -226,20 +206,14 @@ pub(super) fn original_nofile_limit() -> Option<(u64, u64)> {
 /// # Errors
 /// EPERM when it belongs to, or can be written by, somebody else.
 pub fn secure_dir(path: &Path) -> Result<(), Error> {
-    let made = fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path);
+    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
     made.map_err(|e| Error::io("make the directory", path, &e))?;
     let metadata = fs::symlink_metadata(path).map_err(|e| Error::io("stat", path, &e))?;
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
     if metadata.is_dir() && is_ours(owner) && mode & 0o022 == 0 {
         return Ok(());
     }
-    let subject = format!(
-        "{} (owned by user {owner}, mode {mode:04o})",
-        path.display()
-    );
+    let subject = format!("{} (owned by user {owner}, mode {mode:04o})", path.display());
     Err(Error::new("trust the directory", subject, Errno::EPERM))
 }
 

@@ -140,9 +140,7 @@ impl Leaf {
             dirs.extend(below);
             next += 1;
         }
-        dirs.iter()
-            .rev()
-            .try_for_each(|dir| remove_dir_if_there(dir))
+        dirs.iter().rev().try_for_each(|dir| remove_dir_if_there(dir))
     }
 
     /// Writes the record that lives exactly as long as the leaf (an extended attribute, which
@@ -152,9 +150,7 @@ impl Leaf {
     /// EOPNOTSUPP where the kernel has none, ENOENT when the leaf is gone, E2BIG.
     pub fn set_record(&self, record: &[u8]) -> Result<(), Error> {
         let set = match record.len() {
-            0..=MAX_RECORD => self
-                .c_path()
-                .and_then(|path| sys::set_xattr(&path, RECORD, record)),
+            0..=MAX_RECORD => self.c_path().and_then(|path| sys::set_xattr(&path, RECORD, record)),
             _ => Err(Errno::E2BIG),
         };
         set.map_err(|errno| Error::at("set the attribute user.treeward of", &self.path, errno))
@@ -176,9 +172,7 @@ impl Leaf {
 
 /// The value of a `name 0` or `name 1` line.
 fn flag(text: &str, name: &str) -> Option<bool> {
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     match value {
         "0" => Some(false),
         "1" => Some(true),
@@ -188,9 +182,7 @@ fn flag(text: &str, name: &str) -> Option<bool> {
 
 /// The numbers of a `cgroup.procs`, without the zeros that stand for foreign processes.
 fn pids(text: &str) -> impl Iterator<Item = u32> + '_ {
-    text.lines()
-        .filter_map(|line| line.parse().ok())
-        .filter(|pid| *pid != 0)
+    text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0)
 }
 
 #[cfg(test)]

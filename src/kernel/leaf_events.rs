@@ -35,9 +35,7 @@ impl LeafEvents {
     /// EMFILE when the user has no inotify instance left (128 unless changed).
     pub fn new() -> Result<Self, Error> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC);
-        inotify
-            .map(Self)
-            .map_err(|errno| Error::new("open", "an inotify descriptor", errno))
+        inotify.map(Self).map_err(|errno| Error::new("open", "an inotify descriptor", errno))
     }
 
     /// Watches a leaf. Look at it once afterwards: what happened before is not told.
@@ -47,9 +45,7 @@ impl LeafEvents {
     pub fn watch(&self, leaf: &Leaf) -> Result<Watch, Error> {
         let path = leaf.events_path();
         let watch = self.0.add_watch(&path, AddWatchFlags::IN_MODIFY);
-        watch
-            .map(Watch)
-            .map_err(|errno| Error::at("watch", &path, errno))
+        watch.map(Watch).map_err(|errno| Error::at("watch", &path, errno))
     }
 
     /// Ends a watch. Do it before the leaf is removed: cgroupfs does not tell inotify of the
@@ -97,10 +93,7 @@ mod tests {
 
     fn watches(events: &LeafEvents) -> usize {
         let path = format!("/proc/self/fdinfo/{}", events.as_fd().as_raw_fd());
-        std::fs::read_to_string(path)
-            .unwrap()
-            .matches("inotify wd:")
-            .count()
+        std::fs::read_to_string(path).unwrap().matches("inotify wd:").count()
     }
 
     #[test]

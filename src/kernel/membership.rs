@@ -40,14 +40,8 @@ pub fn own_cgroup() -> Result<String, Error> {
 fn parse_membership(text: &str) -> Option<Membership> {
     let cgroup = text.lines().find_map(|line| line.strip_prefix("0::"))?;
     Some(match cgroup.strip_suffix(" (deleted)") {
-        Some(cgroup) => Membership {
-            cgroup: cgroup.to_owned(),
-            removed: true,
-        },
-        None => Membership {
-            cgroup: cgroup.to_owned(),
-            removed: false,
-        },
+        Some(cgroup) => Membership { cgroup: cgroup.to_owned(), removed: true },
+        None => Membership { cgroup: cgroup.to_owned(), removed: false },
     })
 }
 
@@ -73,11 +67,7 @@ impl Mount {
     pub(super) fn path_of(&self, cgroup: &str) -> Option<PathBuf> {
         let below = Path::new(cgroup).strip_prefix(&self.cgroup).ok()?;
         // Joining an empty path would leave a slash at the end.
-        Some(if below.as_os_str().is_empty() {
-            self.point.clone()
-        } else {
-            self.point.join(below)
-        })
+        Some(if below.as_os_str().is_empty() { self.point.clone() } else { self.point.join(below) })
     }
 
     /// The kernel's name for a directory on disk; `None` when it is not under this mount.
@@ -101,16 +91,9 @@ pub(super) fn cgroup2_mounts() -> Result<Vec<Mount>, Error> {
 
 /// Lines that make no sense are passed over: another file system must not hide cgroup2.
 pub(super) fn parse_mounts(mountinfo: &str) -> Vec<Mount> {
-    let lines = mountinfo
-        .lines()
-        .filter_map(|line| MountInfo::from_line(line).ok());
+    let lines = mountinfo.lines().filter_map(|line| MountInfo::from_line(line).ok());
     let cgroup2 = lines.filter(|mount| mount.fs_type == "cgroup2");
-    cgroup2
-        .map(|mount| Mount {
-            point: mount.mount_point,
-            cgroup: mount.root,
-        })
-        .collect()
+    cgroup2.map(|mount| Mount { point: mount.mount_point, cgroup: mount.root }).collect()
 }
 
 #[cfg(test)]
@@ -140,35 +123,17 @@ mod tests {
 
     #[test]
     fn paths_and_cgroups_translate_both_ways_through_the_part_that_is_mounted() {
-        let whole = Mount {
-            point: "/sys/fs/cgroup".into(),
-            cgroup: "/".into(),
-        };
+        let whole = Mount { point: "/sys/fs/cgroup".into(), cgroup: "/".into() };
         assert_eq!(whole.path_of("/"), Some("/sys/fs/cgroup".into()));
         assert_eq!(whole.path_of("/a/b"), Some("/sys/fs/cgroup/a/b".into()));
-        assert_eq!(
-            whole.cgroup_at(Path::new("/sys/fs/cgroup")),
-            Some("/".into())
-        );
-        assert_eq!(
-            whole.cgroup_at(Path::new("/sys/fs/cgroup/a")),
-            Some("/a".into())
-        );
-        let part = Mount {
-            point: "/sys/fs/cgroup".into(),
-            cgroup: "/docker/1".into(),
-        };
+        assert_eq!(whole.cgroup_at(Path::new("/sys/fs/cgroup")), Some("/".into()));
+        assert_eq!(whole.cgroup_at(Path::new("/sys/fs/cgroup/a")), Some("/a".into()));
+        let part = Mount { point: "/sys/fs/cgroup".into(), cgroup: "/docker/1".into() };
         assert_eq!(part.path_of("/docker/1/a"), Some("/sys/fs/cgroup/a".into()));
         assert_eq!(part.path_of("/docker/1"), Some("/sys/fs/cgroup".into()));
         assert_eq!(part.path_of("/other"), None);
-        assert_eq!(
-            part.cgroup_at(Path::new("/sys/fs/cgroup")),
-            Some("/docker/1".into())
-        );
-        assert_eq!(
-            part.cgroup_at(Path::new("/sys/fs/cgroup/a")),
-            Some("/docker/1/a".into())
-        );
+        assert_eq!(part.cgroup_at(Path::new("/sys/fs/cgroup")), Some("/docker/1".into()));
+        assert_eq!(part.cgroup_at(Path::new("/sys/fs/cgroup/a")), Some("/docker/1/a".into()));
         assert_eq!(part.cgroup_at(Path::new("/tmp")), None);
     }
 
@@ -187,9 +152,6 @@ mod tests {
     #[test]
     fn a_process_that_does_not_exist_is_in_no_cgroup() {
         assert_eq!(cgroup_of(u32::MAX - 1), None);
-        assert_eq!(
-            cgroup_of(std::process::id()).unwrap().cgroup,
-            own_cgroup().unwrap()
-        );
+        assert_eq!(cgroup_of(std::process::id()).unwrap().cgroup, own_cgroup().unwrap());
     }
 }

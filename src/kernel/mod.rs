@@ -55,11 +55,7 @@ pub struct Error {
 impl Error {
     /// Takes what was tried ("mkdir"), on what (a path, a process id) and the kernel's answer.
     pub fn new(what: &'static str, subject: impl Into<String>, errno: Errno) -> Self {
-        Self {
-            what,
-            subject: subject.into(),
-            errno,
-        }
+        Self { what, subject: subject.into(), errno }
     }
 
     /// The kernel's answer.
@@ -98,10 +94,7 @@ mod tests {
     #[test]
     fn an_error_says_what_where_and_why() {
         let error = Error::at("mkdir", Path::new("/sys/x"), Errno::EACCES);
-        assert_eq!(
-            error.to_string(),
-            "cannot mkdir /sys/x: Permission denied (EACCES)"
-        );
+        assert_eq!(error.to_string(), "cannot mkdir /sys/x: Permission denied (EACCES)");
         assert_eq!(error.errno(), Errno::EACCES);
     }
 }

@@ -64,10 +64,7 @@ impl NotifySocket {
             _ => {}
         }
         let socket = UnixDatagram::bind(path).map_err(|e| Error::io("bind", path, &e))?;
-        let socket = Self {
-            socket,
-            path: path.to_owned(),
-        };
+        let socket = Self { socket, path: path.to_owned() };
         let prepare = || {
             fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
             socket.socket.set_nonblocking(true)?;
@@ -117,11 +114,7 @@ impl NotifySocket {
         }
         let length = received.bytes;
         text.truncate(length);
-        Ok(Message {
-            pid,
-            cgroup_id,
-            text,
-        })
+        Ok(Message { pid, cgroup_id, text })
     }
 }
 

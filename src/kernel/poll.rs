@@ -69,10 +69,7 @@ impl Poll {
     pub fn new() -> Result<Self, Error> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .map_err(|errno| Error::new("open", "an epoll descriptor", errno))?;
-        Ok(Self {
-            epoll,
-            buffer: vec![EpollEvent::empty(); AT_ONCE],
-        })
+        Ok(Self { epoll, buffer: vec![EpollEvent::empty(); AT_ONCE] })
     }
 
     /// Adds a descriptor. Closing it takes it out again only when no copy of it is left, and
@@ -152,23 +149,10 @@ mod tests {
         poll.add(&mine, 77, Interest::Read).unwrap();
         assert_eq!(wait(&mut poll, 0), []);
         other.write_all(b"x").unwrap();
-        let readable = Readiness {
-            readable: true,
-            writable: false,
-            closed: false,
-        };
+        let readable = Readiness { readable: true, writable: false, closed: false };
         assert_eq!(wait(&mut poll, 5_000), [(77, readable)]);
         poll.modify(&mine, 78, Interest::ReadWrite).unwrap();
-        assert_eq!(
-            wait(&mut poll, 5_000),
-            [(
-                78,
-                Readiness {
-                    writable: true,
-                    ..readable
-                }
-            )]
-        );
+        assert_eq!(wait(&mut poll, 5_000), [(78, Readiness { writable: true, ..readable })]);
         poll.modify(&mine, 78, Interest::Nothing).unwrap();
         assert_eq!(wait(&mut poll, 0), []);
         drop(other);
@@ -189,9 +173,7 @@ mod tests {
     #[test]
     fn a_regular_file_is_refused() {
         let poll = Poll::new().unwrap();
-        let refused = poll
-            .add(tempfile::tempfile().unwrap(), 1, Interest::Read)
-            .unwrap_err();
+        let refused = poll.add(tempfile::tempfile().unwrap(), 1, Interest::Read).unwrap_err();
         assert_eq!(refused.errno(), Errno::EPERM);
     }
 }

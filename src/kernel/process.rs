@@ -55,10 +55,7 @@ pub fn read(pid: u32) -> Option<Process> {
 /// Looks at the processes, at most so many of them; those that are gone are left out.
 #[must_use]
 pub fn read_many(pids: &[u32], at_most: usize) -> Vec<Process> {
-    pids.iter()
-        .filter_map(|pid| read(*pid))
-        .take(at_most)
-        .collect()
+    pids.iter().filter_map(|pid| read(*pid)).take(at_most).collect()
 }
 
 /// The kernel function that a process waits in, for a process that cannot be killed just now.
@@ -72,15 +69,9 @@ pub fn wait_channel(pid: u32) -> Option<String> {
 /// `None` for a zombie and for a kernel thread, which have none.
 fn command_line(dir: &ProcDir) -> Option<String> {
     let mut bytes = Vec::new();
-    dir.open_relative("cmdline")
-        .ok()?
-        .take(MAX_COMMAND)
-        .read_to_end(&mut bytes)
-        .ok()?;
+    dir.open_relative("cmdline").ok()?.take(MAX_COMMAND).read_to_end(&mut bytes).ok()?;
     let text = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-    let words: Vec<_> = text
-        .split(|byte| *byte == 0)
-        .map(String::from_utf8_lossy)
-        .collect();
-    Some(words.join(" ")).filter(|command| !command.is_empty())
+    let words: Vec<_> = text.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    // A program that writes its title over its arguments fills the rest with blanks.
+    Some(words.join(" ").trim_end().to_owned()).filter(|command| !command.is_empty())
 }

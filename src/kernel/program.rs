@@ -109,10 +109,7 @@ pub struct User {
 /// # Errors
 /// When there is no such user; an unknown name never means root.
 pub fn lookup_user(user: &str) -> Result<User, PrepareError> {
-    let failed = |errno| PrepareError::LookUp {
-        name: user.to_owned(),
-        errno,
-    };
+    let failed = |errno| PrepareError::LookUp { name: user.to_owned(), errno };
     let (found, number) = match number(user)? {
         Some(uid) => (unistd::User::from_uid(Uid::from_raw(uid)), Some(uid)),
         None => (unistd::User::from_name(user), None),
@@ -149,10 +146,7 @@ fn lookup_group(group: &str) -> Result<u32, PrepareError> {
         Ok(None) | Err(Errno::ENOENT | Errno::ESRCH) => {
             Err(PrepareError::NoGroup(group.to_owned()))
         }
-        Err(errno) => Err(PrepareError::LookUp {
-            name: group.to_owned(),
-            errno,
-        }),
+        Err(errno) => Err(PrepareError::LookUp { name: group.to_owned(), errno }),
     }
 }
 
@@ -201,16 +195,9 @@ impl Prepared {
     pub fn new(program: &Program) -> Result<Self, PrepareError> {
         let name = program.argv.first().filter(|name| !name.is_empty());
         let name = name.ok_or(PrepareError::NoCommand)?;
-        let path = program
-            .environment
-            .iter()
-            .rev()
-            .find(|(key, _)| key == "PATH");
+        let path = program.environment.iter().rev().find(|(key, _)| key == "PATH");
         let path = path.map_or(DEFAULT_PATH, |(_, value)| value);
-        let pairs = program
-            .environment
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"));
+        let pairs = program.environment.iter().map(|(key, value)| format!("{key}={value}"));
         let tty = program.tty.as_ref().map(|tty| tty.as_os_str().as_bytes());
         Ok(Self {
             argv: c_strings(program.argv.iter().cloned(), "the command")?,
@@ -224,9 +211,7 @@ impl Prepared {
             umask: program.umask & 0o777,
             ulimits: with_original_nofile(&program.ulimits),
             nice: program.nice,
-            oom_score_adj: program
-                .oom_score_adj
-                .map(|adjustment| adjustment.to_string()),
+            oom_score_adj: program.oom_score_adj.map(|adjustment| adjustment.to_string()),
             tty: tty.map(|tty| c_string(tty, "the terminal")).transpose()?,
         })
     }
@@ -250,22 +235,17 @@ fn candidates(name: &str, path: &str) -> Vec<String> {
         return vec![name.to_owned()];
     }
     let dirs = path.split(':').filter(|dir| !dir.is_empty());
-    dirs.map(|dir| format!("{}/{name}", dir.trim_end_matches('/')))
-        .collect()
+    dirs.map(|dir| format!("{}/{name}", dir.trim_end_matches('/'))).collect()
 }
 
 /// The limits asked for; and the limit of descriptors that this process itself was started with,
 /// unless another is asked for: a service must not inherit a supervisor's raised one, since
 /// programs that use select(2) or close every possible descriptor break on it.
 fn with_original_nofile(ulimits: &[(u32, u64, u64)]) -> Vec<(u32, [u64; 2])> {
-    let asked = ulimits
-        .iter()
-        .any(|(resource, ..)| *resource == NOFILE);
+    let asked = ulimits.iter().any(|(resource, ..)| *resource == NOFILE);
     let original = original_nofile_limit().filter(|_| !asked);
     let original = original.map(|(soft, hard)| (NOFILE, [soft, hard]));
-    let limits = ulimits
-        .iter()
-        .map(|&(resource, soft, hard)| (resource, [soft, hard]));
+    let limits = ulimits.iter().map(|&(resource, soft, hard)| (resource, [soft, hard]));
     limits.chain(original).collect()
 }
 
@@ -273,24 +253,14 @@ fn ids(user: Option<&str>, group: Option<&str>) -> Result<Option<Ids>, PrepareEr
     let gid = group.map(lookup_group).transpose()?;
     let ids = match (user.map(lookup_user).transpose()?, gid) {
         (None, None) => return Ok(None),
-        (None, Some(gid)) => Ids {
-            uid: None,
-            gid,
-            groups: vec![gid],
-        },
+        (None, Some(gid)) => Ids { uid: None, gid, groups: vec![gid] },
         (Some(user), gid) => {
-            let gid = gid
-                .or(user.gid)
-                .ok_or(PrepareError::GroupNeeded(user.uid))?;
+            let gid = gid.or(user.gid).ok_or(PrepareError::GroupNeeded(user.uid))?;
             let groups = match user.gid {
                 Some(_) => groups_of(&user.name, gid)?,
                 None => vec![gid],
             };
-            Ids {
-                uid: Some(user.uid),
-                gid,
-                groups,
-            }
+            Ids { uid: Some(user.uid), gid, groups }
         }
     };
     // Without privilege even a change to what one is already is refused (setgroups(2)).
@@ -302,10 +272,8 @@ fn ids(user: Option<&str>, group: Option<&str>) -> Result<Option<Ids>, PrepareEr
 /// The supplementary groups of a user, `gid` among them.
 fn groups_of(name: &str, gid: u32) -> Result<Vec<u32>, PrepareError> {
     let user = c_string(name, "the user")?;
-    let groups = getgrouplist(&user, Gid::from_raw(gid)).map_err(|errno| PrepareError::LookUp {
-        name: name.to_owned(),
-        errno,
-    })?;
+    let groups = getgrouplist(&user, Gid::from_raw(gid))
+        .map_err(|errno| PrepareError::LookUp { name: name.to_owned(), errno })?;
     Ok(groups.into_iter().map(Gid::as_raw).collect())
 }
 

@@ -1,5 +1,7 @@
 //! The dead: who they were, and how they ended.
 
+use std::time::{Duration, Instant};
+
 use nix::errno::Errno;
 
 use super::{Error, sys};
@@ -23,20 +25,14 @@ impl ExitStatus {
     pub(super) fn from_wait_status(status: i32) -> Self {
         match status & 0x7f {
             0 => Self::Code((status >> 8) & 0xff),
-            number => Self::Signal {
-                number,
-                core: status & 0x80 != 0,
-            },
+            number => Self::Signal { number, core: status & 0x80 != 0 },
         }
     }
 
     fn from_waitid(code: i32, status: i32) -> Self {
         match code {
             libc::CLD_EXITED => Self::Code(status),
-            _ => Self::Signal {
-                number: status,
-                core: code == libc::CLD_DUMPED,
-            },
+            _ => Self::Signal { number: status, core: code == libc::CLD_DUMPED },
         }
     }
 }
@@ -56,10 +52,23 @@ pub fn set_subreaper() -> Result<(), Error> {
 pub fn next_dead() -> Option<u32> {
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // The only error is ECHILD: there are no children at all.
-    sys::waitid(libc::P_ALL, 0, flags)
-        .ok()
-        .flatten()
-        .map(|dead| dead.pid)
+    sys::waitid(libc::P_ALL, 0, flags).ok().flatten().map(|dead| dead.pid)
+}
+
+/// Waits until a child has ended, at most so long. For the instant between a cgroup's being empty
+/// and its last process's being a zombie (exit_notify() comes after cgroup_exit() in do_exit()).
+/// Gives whether it has; false also for a process that is no child.
+#[must_use]
+pub fn has_ended_within(pid: u32, limit: Duration) -> bool {
+    let until = Instant::now() + limit;
+    loop {
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        match sys::waitid(libc::P_PID, pid, flags) {
+            Ok(Some(_)) => return true,
+            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_micros(50)),
+            Ok(None) | Err(_) => return false,
+        }
+    }
 }
 
 /// Reaps a child that has ended and gives how; `None` while it lives, or when it is not a child.

@@ -106,21 +106,14 @@ pub struct ReportReader {
 impl ReportReader {
     /// Takes the nonblocking reading end.
     pub(super) fn new(pipe: OwnedFd) -> Self {
-        Self {
-            pipe,
-            bytes: [0; 1 + FAILURE_BYTES],
-            length: 0,
-        }
+        Self { pipe, bytes: [0; 1 + FAILURE_BYTES], length: 0 }
     }
 
     /// Reads what there is and says what it comes to. After an answer other than
     /// [`Report::Pending`] there is nothing more to learn, and the reader should be dropped.
     pub fn read(&mut self) -> Report {
         loop {
-            let Some(room) = self
-                .bytes
-                .get_mut(self.length..)
-                .filter(|room| !room.is_empty())
+            let Some(room) = self.bytes.get_mut(self.length..).filter(|room| !room.is_empty())
             else {
                 return self.verdict();
             };
@@ -145,10 +138,8 @@ impl ReportReader {
             return Report::KilledAtBirth;
         };
         let errno = Errno::from_raw(i32::from_ne_bytes([a, b, c, d]));
-        Stage::from_byte(stage).map_or(Report::KilledAtBirth, |stage| Report::Failed {
-            stage,
-            errno,
-        })
+        Stage::from_byte(stage)
+            .map_or(Report::KilledAtBirth, |stage| Report::Failed { stage, errno })
     }
 }
 
@@ -200,13 +191,7 @@ mod tests {
                 write(&writing, before).unwrap();
                 write(&writing, &failure(stage, Errno::EACCES)).unwrap();
                 drop(writing);
-                assert_eq!(
-                    reader.read(),
-                    Report::Failed {
-                        stage,
-                        errno: Errno::EACCES
-                    }
-                );
+                assert_eq!(reader.read(), Report::Failed { stage, errno: Errno::EACCES });
             }
             assert!(words.insert(stage.words()), "{stage} is said twice");
         }

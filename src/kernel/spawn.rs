@@ -82,12 +82,7 @@ pub fn spawn(
     how: How,
 ) -> Result<Child, Error> {
     let null = dev_null()?;
-    let program = || {
-        prepared
-            .argv
-            .first()
-            .map_or_else(String::new, |c| format!("for {c:?}"))
-    };
+    let program = || prepared.argv.first().map_or_else(String::new, |c| format!("for {c:?}"));
     let (report, tell) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
         .map_err(|errno| Error::new("make a pipe", program(), errno))?;
     let procs = match how {
@@ -106,11 +101,7 @@ pub fn spawn(
     // SAFETY: the child calls nothing but `run_child`, which makes system calls only.
     match unsafe { clone3(into) } {
         Ok(None) => run_child(&plan),
-        Ok(Some((pid, pidfd))) => Ok(Child {
-            pid,
-            pidfd,
-            report: ReportReader::new(report),
-        }),
+        Ok(Some((pid, pidfd))) => Ok(Child { pid, pidfd, report: ReportReader::new(report) }),
         Err(errno) => Err(Error::new("clone a process", program(), errno)),
     }
 }
@@ -154,13 +145,8 @@ fn dev_null() -> Result<BorrowedFd<'static>, Error> {
 }
 
 fn open_procs(leaf: BorrowedFd) -> Result<OwnedFd, Error> {
-    openat(
-        leaf,
-        "cgroup.procs",
-        OFlag::O_WRONLY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|errno| Error::new("open", "cgroup.procs of the leaf", errno))
+    openat(leaf, "cgroup.procs", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::new("open", "cgroup.procs of the leaf", errno))
 }
 
 /// clone3(2) without shared memory; `None` in the child. The child has no signal handlers.
@@ -218,9 +204,7 @@ impl Plan {
         let score = score.map(|score| Ok((memory.put(score)?, score.len()))).transpose()?;
         let tty = prepared.tty.as_ref().map(|tty| memory.put_text(tty)).transpose()?;
         let ids = prepared.ids.as_ref();
-        let ids = ids.map(|ids| {
-            Ok((ids.uid, ids.gid, memory.put(&ids.groups)?, ids.groups.len()))
-        });
+        let ids = ids.map(|ids| Ok((ids.uid, ids.gid, memory.put(&ids.groups)?, ids.groups.len())));
         Ok(Self {
             ids: ids.transpose()?,
             argv: memory.put_texts(&prepared.argv)?,
@@ -323,24 +307,13 @@ fn set_up(plan: &Plan) -> Result<(), (Stage, Errno)> {
     // Everything of ours is close-on-exec; this is for what our own parent left open. Before
     // Linux 5.11 it is refused, and what was left open to us is left open to the service.
     // SAFETY: integers only.
-    let _ = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    let _ = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     Ok(())
 }
 
 /// The errno of the last call when it failed.
 fn check(result: libc::c_long, stage: Stage) -> Result<(), (Stage, Errno)> {
-    if result == -1 {
-        Err((stage, Errno::last()))
-    } else {
-        Ok(())
-    }
+    if result == -1 { Err((stage, Errno::last())) } else { Ok(()) }
 }
 
 /// Files of the kernel take a value whole or not at all.
@@ -359,25 +332,13 @@ fn reset_signals(ignored: u64) {
     for signal in (1..=LAST_SIGNAL).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
         // SAFETY: the kernel reads its sigaction, which is smaller than this buffer.
         let _ = unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                nothing,
-                size,
-            )
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nothing, size)
         };
     }
     // SAFETY: a set of 64 signals is 8 bytes, and there are more in the buffer.
     let _ = unsafe {
         let how = libc::SIG_SETMASK;
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            how,
-            default.as_ptr(),
-            nothing,
-            size,
-        )
+        libc::syscall(libc::SYS_rt_sigprocmask, how, default.as_ptr(), nothing, size)
     };
 }
 

@@ -22,13 +22,7 @@ pub(super) fn pidfd_send_signal(pidfd: BorrowedFd, signal: i32) -> Result<(), Er
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo is allowed and means "as kill(2) would".
     let done = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            no_info,
-            0,
-        )
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0)
     };
     Errno::result(done).map(drop)
 }
@@ -70,24 +64,14 @@ pub(super) fn waitid(kind: libc::idtype_t, id: u32, flags: i32) -> Result<Option
     // SAFETY: after waitid these fields are filled in, or still zero with WNOHANG.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     let waited = u32::try_from(pid).ok().filter(|pid| *pid != 0);
-    Ok(waited.map(|pid| Waited {
-        pid,
-        code: info.si_code,
-        status,
-    }))
+    Ok(waited.map(|pid| Waited { pid, code: info.si_code, status }))
 }
 
 /// setxattr(2) on a path.
 pub(super) fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> Result<(), Errno> {
     // SAFETY: two C strings, and a buffer with its length.
     let done = unsafe {
-        libc::setxattr(
-            path.as_ptr(),
-            name.as_ptr(),
-            value.as_ptr().cast(),
-            value.len(),
-            0,
-        )
+        libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0)
     };
     Errno::result(done).map(drop)
 }
@@ -96,12 +80,7 @@ pub(super) fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> Result<(), Er
 pub(super) fn get_xattr(path: &CStr, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: two C strings, and a buffer with its length.
     let length = unsafe {
-        libc::getxattr(
-            path.as_ptr(),
-            name.as_ptr(),
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-        )
+        libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
     };
     // A length that is not negative fits.
     Errno::result(length).map(|length| length as usize)

@@ -42,25 +42,16 @@ pub(super) fn in_own_process(module: &str, test: &str, body: impl FnOnce()) {
     }
     let name = format!("{}::{test}", module.split_once("::").unwrap().1);
     let mut again = Command::new(std::env::current_exe().unwrap());
-    let output = again
-        .args(["--exact", &name, "--nocapture"])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
+    let output = again.args(["--exact", &name, "--nocapture"]).env(ALONE, "1").output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}\n{complained}"
-    );
+    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{complained}");
 }
 
 /// Whether the running kernel is at least this one.
 pub(super) fn kernel_at_least(major: u32, minor: u32) -> bool {
     let release = uname().unwrap().release().to_string_lossy().into_owned();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|n| n.parse().unwrap());
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap());
     (numbers.next().unwrap(), numbers.next().unwrap()) >= (major, minor)
 }
 
@@ -77,19 +68,12 @@ impl TestTree {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         assert!(Uid::effective().is_root(), "this test needs root");
         let own = own_cgroup().expect("this test needs cgroup2");
-        let home = cgroup2_mounts()
-            .unwrap()
-            .iter()
-            .find_map(|mount| mount.path_of(&own));
+        let home = cgroup2_mounts().unwrap().iter().find_map(|mount| mount.path_of(&own));
         let home = home.expect("this test needs a mount of cgroup2 that shows its own cgroup");
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("treeward-{what}-{}-{count}", std::process::id());
         let tree = Tree::open(&home.join(name)).expect("this test needs to make cgroups");
-        Self {
-            tree,
-            home,
-            next_leaf: AtomicU64::new(1),
-        }
+        Self { tree, home, next_leaf: AtomicU64::new(1) }
     }
 
     /// A fresh leaf.
@@ -118,11 +102,7 @@ impl Drop for TestTree {
             std::thread::sleep(Duration::from_millis(1));
         }
         if !std::thread::panicking() {
-            assert!(
-                !root.path().exists(),
-                "{} is left behind",
-                root.path().display()
-            );
+            assert!(!root.path().exists(), "{} is left behind", root.path().display());
         }
     }
 }
@@ -152,11 +132,7 @@ pub(super) fn start(leaf: &Leaf, program: &Program, how: How) -> Started {
     let prepared = Prepared::new(program).unwrap();
     let dir = leaf.open().unwrap();
     let child = spawn(&prepared, dir.as_fd(), Some(output.as_fd()), how).unwrap();
-    Started {
-        child,
-        output,
-        buried: None,
-    }
+    Started { child, output, buried: None }
 }
 
 impl Started {
@@ -167,17 +143,13 @@ impl Started {
     /// What became of the start.
     pub(super) fn report(&mut self) -> Report {
         let reader = &mut self.child.report;
-        eventually("a report", || {
-            Some(reader.read()).filter(|report| *report != Report::Pending)
-        })
+        eventually("a report", || Some(reader.read()).filter(|report| *report != Report::Pending))
     }
 
     /// How it ended.
     pub(super) fn end(&mut self) -> ExitStatus {
         let pid = self.child.pid;
-        let buried = self
-            .buried
-            .unwrap_or_else(|| eventually("the end", || bury(pid)));
+        let buried = self.buried.unwrap_or_else(|| eventually("the end", || bury(pid)));
         *self.buried.insert(buried)
     }
 
@@ -194,11 +166,7 @@ impl Started {
     pub(super) fn output_of_success(&mut self) -> String {
         let (report, end) = (self.report(), self.end());
         let output = self.output();
-        assert_eq!(
-            (report, end),
-            (Report::Executed, ExitStatus::Code(0)),
-            "{output}"
-        );
+        assert_eq!((report, end), (Report::Executed, ExitStatus::Code(0)), "{output}");
         output
     }
 }

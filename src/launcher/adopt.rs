@@ -16,7 +16,7 @@ use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
 use crate::supervision::status::{Problem, StateWord};
 use crate::supervision::unit::{
-    Kind, KillMode, Limits, Process, Restart, RestartPolicy, Stop, Unit,
+    KillMode, Kind, Limits, Process, Restart, RestartPolicy, Stop, Unit,
 };
 use crate::supervision::{Moment, Pid};
 use crate::unit_file::{BadUnit, Loaded};
@@ -40,7 +40,8 @@ impl Launcher {
         let names: Vec<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
         let loaded = self.supervisor.load(units, now);
         self.report(read.bad, &loaded.cycles);
-        let living: Vec<Start> = left.into_iter().filter_map(|(s, l)| self.adopt(s, l, now)).collect();
+        let living: Vec<Start> =
+            left.into_iter().filter_map(|(s, l)| self.adopt(s, l, now)).collect();
         for name in self.records.units() {
             if living.iter().any(|start| start.0 == name) {
                 continue;

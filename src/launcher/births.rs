@@ -11,7 +11,7 @@ use super::{Launcher, Token};
 use crate::kernel::files;
 use crate::kernel::poll::Interest;
 use crate::kernel::program::{self, Prepared, Program};
-use crate::kernel::report::{Report, ReportReader};
+use crate::kernel::report::{Report, ReportReader, Stage};
 use crate::kernel::spawn::{self, Child, How};
 use crate::supervision::name::UnitName;
 use crate::supervision::status::StateWord;
@@ -68,7 +68,12 @@ impl NotSpawned {
 const fn is_passing(errno: Errno) -> bool {
     matches!(
         errno,
-        Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::EBUSY | Errno::ETXTBSY
+        Errno::EAGAIN
+            | Errno::ENOMEM
+            | Errno::EMFILE
+            | Errno::ENFILE
+            | Errno::EBUSY
+            | Errno::ETXTBSY
     )
 }
 
@@ -77,23 +82,31 @@ impl Launcher {
     /// rules.
     pub(super) fn spawn(&mut self, unit: &Unit, start: u64, role: Role, now: Moment) {
         let key = (unit.name.clone(), start);
-        let event = match self.give_birth(unit, &key, role) {
+        let event = match self.give_birth(unit, &key, role, now) {
             Ok(pid) => Event::Spawned { role, pid },
             Err(NotSpawned { reason, passing }) => Event::SpawnFailed { role, reason, passing },
         };
         self.supervisor.handle(unit.name.as_str(), start, event, now);
     }
 
-    fn give_birth(&mut self, unit: &Unit, key: &Start, role: Role) -> Result<Pid, NotSpawned> {
+    fn give_birth(
+        &mut self,
+        unit: &Unit,
+        key: &Start,
+        role: Role,
+        now: Moment,
+    ) -> Result<Pid, NotSpawned> {
         let passing = |reason: String| NotSpawned { reason, passing: false };
         if self.leaves.get(&key.0, key.1).is_none() {
-            let leaf = self.tree.make_leaf(key.0.as_str(), key.1).map_err(|e| NotSpawned::of(&e))?;
+            let leaf =
+                self.tree.make_leaf(key.0.as_str(), key.1).map_err(|e| NotSpawned::of(&e))?;
             self.leaves.add(key, leaf, &self.leaf_events);
             self.set_limits(unit);
         }
         let program = self.program(unit, role).map_err(passing)?;
         let prepared = Prepared::new(&program).map_err(|error| passing(error.to_string()))?;
-        let output = self.output(&unit.name).map_err(|error| NotSpawned::of(&error))?;
+        let output =
+            self.lane.output(unit.name.as_str(), now).map_err(|error| NotSpawned::of(&error))?;
         let child = self.clone_into(key, &prepared, &output, self.how)?;
         Ok(self.watch_birth(key, role, child))
     }
@@ -124,15 +137,6 @@ impl Launcher {
         child.pid
     }
 
-    /// The unit's FIFO, which its log lines go through; made before the first start.
-    fn output(&self, name: &UnitName) -> Result<OwnedFd, crate::kernel::Error> {
-        let path = self.lane.fifo(name.as_str());
-        files::open_fifo_for_writer(&path).or_else(|_| {
-            files::make_fifo(&path, 0o600)?;
-            files::open_fifo_for_writer(&path)
-        })
-    }
-
     /// Reads what a child reported and tells the rules.
     pub(super) fn take_report(&mut self, pid: Pid, now: Moment) {
         let Some((key, role, report)) = self.births.open.get_mut(&pid) else { return };
@@ -142,7 +146,7 @@ impl Launcher {
             Report::Executed => Event::Executed { role },
             Report::Failed { stage, errno } => Event::SpawnFailed {
                 role,
-                reason: format!("{}: {}", stage.words(), errno.desc()),
+                reason: self.failure(&key.0, role, stage, errno),
                 passing: is_passing(errno),
             },
             Report::KilledAtBirth => {
@@ -153,6 +157,25 @@ impl Launcher {
         };
         self.forget_birth(pid);
         self.supervisor.handle(key.0.as_str(), key.1, event, now);
+    }
+
+    /// What failed, with whom or where, and why.
+    fn failure(&self, name: &UnitName, role: Role, stage: Stage, errno: Errno) -> String {
+        let unit = self.supervisor.service(name.as_str()).map(|service| service.unit());
+        let process = unit.map(|unit| &unit.process);
+        let path = |path: &Path| path.display().to_string();
+        let what = match stage {
+            Stage::Executing => unit.and_then(|unit| argv(unit, role).first().cloned()),
+            Stage::SettingUser => process.and_then(|process| process.user.clone()),
+            Stage::ChangingDirectory => process.and_then(|p| p.working_dir.as_deref().map(path)),
+            Stage::OpeningTerminal => process.and_then(|process| match &process.stdin {
+                Stdin::Tty(tty) => Some(path(tty)),
+                Stdin::Null => None,
+            }),
+            _ => None,
+        };
+        let what = what.map(|what| format!(" {what}")).unwrap_or_default();
+        format!("{}{what}: {}", stage.words(), errno.desc())
     }
 
     fn forget_birth(&mut self, pid: Pid) {
@@ -174,7 +197,7 @@ impl Launcher {
         let unit = service.unit().clone();
         let again = self.program(&unit, role).ok().and_then(|program| {
             let prepared = Prepared::new(&program).ok()?;
-            let output = self.output(&unit.name).ok()?;
+            let output = self.lane.output(unit.name.as_str(), now).ok()?;
             self.clone_into(key, &prepared, &output, How::WriteProcs).ok()
         });
         if let Some(child) = again {
@@ -187,13 +210,8 @@ impl Launcher {
     /// What the unit asks for, in the words of the kernel.
     fn program(&self, unit: &Unit, role: Role) -> Result<Program, String> {
         let process = &unit.process;
-        let argv = match (role, &unit.stop.command, &unit.reload) {
-            (Role::Stop, Some(command), _) => command,
-            (Role::Reload, _, Some(Reload::Command(command))) => command,
-            (Role::First | Role::Stop | Role::Reload, ..) => &unit.command,
-        };
         Ok(Program {
-            argv: argv.clone(),
+            argv: argv(unit, role).to_vec(),
             environment: self.environment(unit)?,
             working_dir: process.working_dir.clone().unwrap_or_else(|| "/".into()),
             user: process.user.clone(),
@@ -227,7 +245,9 @@ impl Launcher {
         }
         for file in &unit.process.env_files {
             match read_env_file(&file.path) {
-                Ok(pairs) => pairs.into_iter().for_each(|(name, value)| set(&mut all, &name, value)),
+                Ok(pairs) => {
+                    pairs.into_iter().for_each(|(name, value)| set(&mut all, &name, value))
+                }
                 Err(None) if !file.required => {}
                 Err(None) => return Err(format!("env_file {}: no such file", file.path.display())),
                 Err(Some(why)) => return Err(format!("env_file {}: {why}", file.path.display())),
@@ -237,6 +257,14 @@ impl Launcher {
             set(&mut all, name, value.clone());
         }
         Ok(all)
+    }
+}
+
+fn argv(unit: &Unit, role: Role) -> &[String] {
+    match (role, &unit.stop.command, &unit.reload) {
+        (Role::Stop, Some(command), _) => command,
+        (Role::Reload, _, Some(Reload::Command(command))) => command,
+        (Role::First | Role::Stop | Role::Reload, ..) => &unit.command,
     }
 }
 
@@ -269,9 +297,8 @@ fn parse_env_file(text: &str) -> Result<Vec<(String, String)>, String> {
             return Err(format!("line {}: expected NAME=value", number + 1));
         };
         let value = value.trim();
-        let unquoted = ['"', '\''].iter().find_map(|quote| {
-            value.strip_prefix(*quote)?.strip_suffix(*quote)
-        });
+        let unquoted =
+            ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
         pairs.push((name.trim().to_owned(), unquoted.unwrap_or(value).to_owned()));
     }
     Ok(pairs)

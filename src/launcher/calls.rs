@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Launcher;
 use super::describe::Clocks;
 use super::leaves::Start;
-use super::Launcher;
 use crate::kernel::clock;
 use crate::protocol::listener::Peer;
 use crate::protocol::message::{
@@ -170,7 +170,8 @@ impl Launcher {
         units
             .iter()
             .map(|unit| {
-                let failure = || Failure::NoSuchUnit { unit: unit.clone(), similar: self.similar(unit) };
+                let failure =
+                    || Failure::NoSuchUnit { unit: unit.clone(), similar: self.similar(unit) };
                 known(unit).ok_or_else(failure)
             })
             .collect()
@@ -309,13 +310,16 @@ impl Launcher {
         }
         let refused = |reason: String| Failure::Refused { unit: unit.to_owned(), reason };
         let service = self.supervisor.service(unit);
-        let start: Option<Start> =
-            service.and_then(|s| Some((name.clone(), s.life()?.start)));
+        let start: Option<Start> = service.and_then(|s| Some((name.clone(), s.life()?.start)));
         let entry = start.and_then(|(name, start)| self.leaves.get(&name, start));
         let Some(entry) = entry else {
             return Err(Failure::NotRunning { unit: unit.to_owned() });
         };
-        log::info!("{unit}: signal {signal} to {who} asked by pid {} (user {})", peer.pid, peer.uid);
+        log::info!(
+            "{unit}: signal {signal} to {who} asked by pid {} (user {})",
+            peer.pid,
+            peer.uid
+        );
         let main = service.and_then(|service| service.main_pid());
         let sent = match (who, main) {
             (Who::All, _) => entry.leaf.signal_all(signal, false),

@@ -100,9 +100,7 @@ fn work(chore: Chore) -> Answer {
     match chore {
         Chore::Remove { name, leaf } => Answer::Removed { name, result: remove(&leaf) },
         Chore::KillByFreezing { leaf } => Answer::Killed { result: leaf.kill_by_freezing() },
-        Chore::ReadUnits { dir } => {
-            Answer::UnitsRead { result: unit_file::read_directory(&dir) }
-        }
+        Chore::ReadUnits { dir } => Answer::UnitsRead { result: unit_file::read_directory(&dir) },
     }
 }
 

@@ -15,9 +15,8 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 /// As in the log files: UTC, milliseconds.
-const TIME: &[BorrowedFormatItem<'_>] = format_description!(
-    "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-);
+const TIME: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// The supervisor's own FIFO, once there is one.
 static FIFO: OnceLock<File> = OnceLock::new();

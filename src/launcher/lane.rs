@@ -15,12 +15,15 @@ use super::options::Options;
 use super::{Error, Token, console};
 use crate::kernel::cgroup::Tree;
 use crate::kernel::poll::{Interest, Poll};
-use crate::kernel::{files, pidfd};
+use crate::kernel::{self, files, pidfd};
 use crate::supervision::unit::Millis;
 use crate::supervision::{Moment, Pid};
 
 /// The pause before the log lane is started again, in milliseconds.
 const PAUSE: Millis = 1_000;
+/// How long a new FIFO is held open for the log lane to find it, in milliseconds. It is told of new
+/// ones at once; this is for a busy machine.
+const GROWN_AFTER: Millis = 3_000;
 /// How long an orderly end waits for the last lines to be written, in milliseconds.
 const LAST_LINES: u16 = 5_000;
 /// How long the first services wait for the log lane to listen for syslog.
@@ -36,6 +39,11 @@ pub struct Lane {
     /// One that an earlier supervisor started.
     other: Option<OwnedFd>,
     next_try: Option<Moment>,
+    /// FIFOs that the log lane may not have opened yet: what is in a pipe is lost when nobody has
+    /// it open, and a short service is gone by then.
+    young: Vec<OwnedFd>,
+    /// When the log lane has opened them all.
+    grown_at: Option<Moment>,
 }
 
 impl Lane {
@@ -59,7 +67,16 @@ impl Lane {
         if let Some(socket) = &lane.syslog {
             arguments.push(format!("--syslog={}", socket.display()));
         }
-        let this = Self { arguments, run_dir, syslog: lane.syslog.clone(), child: None, other: None, next_try: Some(0) };
+        let this = Self {
+            arguments,
+            run_dir,
+            syslog: lane.syslog.clone(),
+            child: None,
+            other: None,
+            next_try: Some(0),
+            young: Vec::new(),
+            grown_at: None,
+        };
         let own = this.fifo("treeward");
         files::make_fifo(&own, 0o600)?;
         console::also_to(&own)?;
@@ -71,13 +88,39 @@ impl Lane {
         self.run_dir.join("log").join(unit)
     }
 
-    /// When [`Lane::tick`] will do something.
-    pub const fn deadline(&self) -> Option<Moment> {
-        self.next_try
+    /// Opens a unit's FIFO for the service to write to; makes it before the first start.
+    ///
+    /// # Errors
+    /// When it cannot be made or opened.
+    pub fn output(&mut self, unit: &str, now: Moment) -> Result<OwnedFd, kernel::Error> {
+        let path = self.fifo(unit);
+        let is_running = self.child.is_some() || self.other.is_some();
+        match files::open_fifo_for_writer(&path) {
+            Ok(output) if is_running => return Ok(output),
+            Ok(output) => self.young.push(output),
+            Err(_) => {
+                files::make_fifo(&path, 0o600)?;
+                self.young.push(files::open_fifo_for_writer(&path)?);
+            }
+        }
+        self.grown_at = Some(now + GROWN_AFTER);
+        files::open_fifo_for_writer(&path)
     }
 
-    /// Starts the log lane if there is none.
+    /// When [`Lane::tick`] will do something.
+    pub fn deadline(&self) -> Option<Moment> {
+        [self.next_try, self.grown_at].into_iter().flatten().min()
+    }
+
+    /// Starts the log lane if there is none, and lets go of FIFOs that it has opened by now.
     pub fn tick(&mut self, now: Moment) {
+        if self.grown_at.is_some_and(|at| at <= now) {
+            let is_running = self.child.is_some() || self.other.is_some();
+            self.grown_at = (!is_running).then_some(now + GROWN_AFTER);
+            if is_running {
+                self.young = Vec::new();
+            }
+        }
         if self.next_try.is_none_or(|at| at > now) {
             return;
         }

@@ -41,9 +41,9 @@ use crate::kernel::spawn::{self, How};
 use crate::kernel::{self, clock, reap};
 use crate::protocol::listener::{BindError, Listener};
 use crate::protocol::server::Server;
+use crate::supervision::name::UnitName;
 use crate::supervision::status::Problem;
 use crate::supervision::supervisor::Supervisor;
-use crate::supervision::name::UnitName;
 use crate::supervision::{Action, Moment, Pid};
 use crate::unit_file;
 
@@ -168,6 +168,8 @@ struct Launcher {
     missing_limits: HashMap<UnitName, Vec<String>>,
     /// What the rules asked for and was not done yet.
     actions: VecDeque<Action>,
+    /// There are dead processes that were not buried in the last turn.
+    more_dead: bool,
     going_down: bool,
     _lock: OwnedFd,
 }
@@ -205,8 +207,7 @@ impl Launcher {
         files::secure_dir(&run_dir)?;
         let lock = lock(&run_dir)?;
         reap::set_subreaper()?;
-        let signals =
-            Signals::new(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
+        let signals = Signals::new(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
         tree.enter_supervisor()?;
         let controllers = tree.enable_controllers();
         let how = spawn::probe(&tree);
@@ -235,6 +236,7 @@ impl Launcher {
             adopted: HashMap::new(),
             missing_limits: HashMap::new(),
             actions: VecDeque::new(),
+            more_dead: false,
             going_down: false,
             options,
             _lock: lock,
@@ -280,9 +282,12 @@ impl Launcher {
             log::error!("{error}");
         }
         let now = clock::monotonic_ms();
-        let tokens: Vec<Token> = ready.iter().filter_map(|(number, _)| Token::of(*number)).collect();
+        let tokens: Vec<Token> =
+            ready.iter().filter_map(|(number, _)| Token::of(*number)).collect();
         if tokens.contains(&Token::Signals) {
             self.take_signals(now);
+        } else if self.more_dead {
+            self.bury_all(now);
         }
         for token in &tokens {
             match token {
@@ -307,7 +312,7 @@ impl Launcher {
     /// How long to wait, in milliseconds; for ever when nothing will be due.
     fn timeout(&self) -> Option<Moment> {
         let now = clock::monotonic_ms();
-        if !self.actions.is_empty() {
+        if !self.actions.is_empty() || self.more_dead {
             return Some(0);
         }
         [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline()]

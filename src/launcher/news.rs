@@ -1,16 +1,24 @@
 //! News from the kernel, translated into events for the rules. Wake-ups are hints: after each the
 //! level is read.
 
-use super::leaves::Start;
 use super::Launcher;
 use super::chores::Answer;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::leaves::Start;
 use crate::kernel::notify_socket::Message;
 use crate::kernel::reap::{self, ExitStatus};
 use crate::kernel::{membership, pidfd};
 use crate::supervision::name::UnitName;
+use crate::supervision::service_life::Life;
 use crate::supervision::why::Exit;
 use crate::supervision::{Event, Moment, Notice, Pid};
 
+/// Dead processes that are buried in one go.
+const BURIALS_A_TURN: usize = 1_024;
+/// How long the last process of an empty leaf may take to become a zombie; it takes microseconds.
+const LAST_INSTANT: Duration = Duration::from_millis(2);
 /// Notifications that are read in one turn, so that a flood of them keeps nobody else waiting.
 const NOTIFICATIONS_A_TURN: usize = 64;
 
@@ -31,8 +39,39 @@ impl Launcher {
         }
     }
 
-    fn bury_all(&mut self, now: Moment) {
-        while let Some(pid) = reap::next_dead() {
+    /// Buries the dead and tells the rules. All deaths of a leaf go before its emptiness: a leaf
+    /// can be seen empty before its last process is a zombie, and the verdict must not be that of
+    /// an older end.
+    pub(super) fn bury_all(&mut self, now: Moment) {
+        let mut deaths = self.bury_some(now);
+        let mut left: HashMap<Start, usize> = HashMap::new();
+        for start in deaths.iter().map(|(start, ..)| start.clone()).collect::<HashSet<_>>() {
+            if !self.is_populated(&start.0, start.1) && self.last_has_ended(&start) {
+                deaths.extend(self.bury_some(now));
+            }
+        }
+        for (start, ..) in &deaths {
+            *left.entry(start.clone()).or_default() += 1;
+        }
+        for (start, pid, exit) in deaths {
+            let more = left.get_mut(&start).map_or(0, |count| {
+                *count -= 1;
+                *count
+            });
+            let populated = more > 0 || self.is_populated(&start.0, start.1);
+            let event = Event::Exited { pid, exit, populated };
+            self.supervisor.handle(start.0.as_str(), start.1, event, now);
+        }
+    }
+
+    /// Buries what is dead now, at most so many that others have their turn soon.
+    fn bury_some(&mut self, now: Moment) -> Vec<(Start, Pid, Exit)> {
+        let mut deaths = Vec::new();
+        for _ in 0..BURIALS_A_TURN {
+            let Some(pid) = reap::next_dead() else {
+                self.more_dead = false;
+                return deaths;
+            };
             // What the child reported before its end comes before its end.
             if self.births.is_open(pid) {
                 self.take_report(pid, now);
@@ -42,10 +81,21 @@ impl Launcher {
             if self.births.bury(pid) || self.lane.buried(pid, &self.poll, now) {
                 continue;
             }
-            if let Some((name, start)) = owner {
-                self.tell_exit(&name, start, pid, exit, now);
-            }
+            deaths.extend(owner.map(|start| (start, pid, exit)));
         }
+        self.more_dead = true;
+        deaths
+    }
+
+    /// Waits for the process that decides how a service ended, if it is a child of ours. Gives
+    /// whether one has become a zombie.
+    fn last_has_ended(&self, (name, start): &Start) -> bool {
+        let service = self.supervisor.service(name.as_str());
+        let Some(service) = service.filter(|s| s.life().is_some_and(|l| l.start == *start)) else {
+            return false;
+        };
+        let decisive = [service.main_pid(), service.life().and_then(Life::first_pid)];
+        decisive.into_iter().flatten().any(|pid| reap::has_ended_within(pid, LAST_INSTANT))
     }
 
     /// Whose process this zombie was: ours by birth, or by the leaf it died in.
@@ -94,12 +144,12 @@ impl Launcher {
         } else {
             drained.woken.iter().filter_map(|watch| self.leaves.of_watch(*watch).cloned()).collect()
         };
-        // A leaf can be seen empty before the SIGCHLD of its last process is (measured: 3 of 12 on
-        // 6.18): the deaths that emptied it go first, or the verdict would be an older exit's.
-        if !woken.is_empty() {
+        let empty: Vec<Start> =
+            woken.into_iter().filter(|start| !self.is_populated(&start.0, start.1)).collect();
+        if empty.iter().any(|start| self.last_has_ended(start)) {
             self.bury_all(now);
         }
-        for (name, start) in woken {
+        for (name, start) in empty {
             if !self.is_populated(&name, start) {
                 self.supervisor.handle(name.as_str(), start, Event::Emptied, now);
             }

@@ -44,9 +44,8 @@ impl Records {
 
     fn find(&mut self) {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        self.on_disk = entries
-            .filter_map(|entry| UnitName::new(entry.file_name().to_str()?).ok())
-            .collect();
+        self.on_disk =
+            entries.filter_map(|entry| UnitName::new(entry.file_name().to_str()?).ok()).collect();
     }
 
     /// The units that rest and have a record, or whose leaf could not carry one.

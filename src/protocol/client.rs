@@ -83,14 +83,8 @@ impl Client {
                     ClientError::NotThere { path }
                 }
                 Errno::EACCES | Errno::EPERM => ClientError::NotAllowed { path },
-                Errno::EAGAIN => ClientError::Silent {
-                    path,
-                    after: timeout,
-                },
-                errno => ClientError::System {
-                    path,
-                    source: errno.into(),
-                },
+                Errno::EAGAIN => ClientError::Silent { path, after: timeout },
+                errno => ClientError::System { path, source: errno.into() },
             }
         };
         let flags = SockFlag::SOCK_CLOEXEC;
@@ -101,16 +95,9 @@ impl Client {
         // The send time-out also bounds connect(2) on a full backlog (socket(7)).
         stream
             .set_write_timeout(Some(timeout.max(Duration::from_millis(1))))
-            .map_err(|source| ClientError::System {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(|source| ClientError::System { path: path.to_owned(), source })?;
         connect(stream.as_raw_fd(), &address).map_err(failed)?;
-        Ok(Self {
-            stream,
-            path: path.to_owned(),
-            input: Vec::new(),
-        })
+        Ok(Self { stream, path: path.to_owned(), input: Vec::new() })
     }
 
     /// Asks, and reads the answer. `timeout` bounds the whole; `None` waits as long as it takes.
@@ -144,10 +131,7 @@ impl Client {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(self.silent(self.stream.write_timeout().ok().flatten()))
             }
-            Err(source) => Err(ClientError::System {
-                path: self.path.clone(),
-                source,
-            }),
+            Err(source) => Err(ClientError::System { path: self.path.clone(), source }),
             Ok(()) => Ok(()),
         }
     }
@@ -189,20 +173,14 @@ impl Client {
                     return Err(ClientError::HungUp);
                 }
                 Err(source) => {
-                    return Err(ClientError::System {
-                        path: self.path.clone(),
-                        source,
-                    });
+                    return Err(ClientError::System { path: self.path.clone(), source });
                 }
             }
         }
     }
 
     fn silent(&self, timeout: Option<Duration>) -> ClientError {
-        ClientError::Silent {
-            path: self.path.clone(),
-            after: timeout.unwrap_or_default(),
-        }
+        ClientError::Silent { path: self.path.clone(), after: timeout.unwrap_or_default() }
     }
 
     fn receive(&mut self, timeout: Option<Duration>) -> io::Result<usize> {

@@ -201,10 +201,7 @@ impl Connection {
         self.deaf = true;
         let reason = format!("a message has at most {MAX_MESSAGE} bytes; closing");
         // Nobody knows how the peer would have ended it: both ends follow.
-        self.answer(
-            &Answer::Failed(&Failure::BadMessage { reason }),
-            End::Newline,
-        );
+        self.answer(&Answer::Failed(&Failure::BadMessage { reason }), End::Newline);
     }
 
     fn has_unread(&self) -> bool {

@@ -89,11 +89,7 @@ impl Tokens {
             }
             self.take(",");
         }
-        if words.is_empty() {
-            Type::Struct(fields)
-        } else {
-            Type::Enum(words)
-        }
+        if words.is_empty() { Type::Struct(fields) } else { Type::Enum(words) }
     }
 }
 
@@ -135,10 +131,7 @@ impl Description {
                 assert!(words.contains(word), "{place}: {word}");
             }
             (Type::Array(inner), Value::Array(items)) => {
-                assert!(
-                    !items.is_empty(),
-                    "{place} proves nothing while it is empty"
-                );
+                assert!(!items.is_empty(), "{place} proves nothing while it is empty");
                 for item in items {
                     self.check(inner, item, full, place);
                 }
@@ -210,25 +203,10 @@ fn status(full: bool) -> Status {
 
 /// Each method with a request that asks it and a reply to it.
 fn samples(full: bool) -> Vec<(Request, Reply)> {
-    let problems = vec![Problem {
-        name: text(),
-        text: text(),
-    }];
-    let outcome = Outcome {
-        unit: text(),
-        done: true,
-        state: StateWord::Up,
-        message: text(),
-    };
+    let problems = vec![Problem { name: text(), text: text() }];
+    let outcome = Outcome { unit: text(), done: true, state: StateWord::Up, message: text() };
     let (from, to) = (StateWord::Up, StateWord::Down);
-    let change = Change {
-        unit: text(),
-        start: 1,
-        from,
-        to,
-        why: text(),
-        at: 1,
-    };
+    let change = Change { unit: text(), start: 1, from, to, why: text(), at: 1 };
     let version = Version {
         version: text(),
         pid: 1,
@@ -241,55 +219,26 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
         controllers: vec![text()],
     };
     let order = |verb| {
-        let outcomes = Outcomes {
-            outcomes: vec![outcome.clone()],
-        };
-        (
-            Request::Order {
-                verb,
-                units: vec![text()],
-                wait: false,
-            },
-            Reply::Outcomes(outcomes),
-        )
+        let outcomes = Outcomes { outcomes: vec![outcome.clone()] };
+        (Request::Order { verb, units: vec![text()], wait: false }, Reply::Outcomes(outcomes))
     };
     let one = vec![text()];
     let (added, changed, removed) = (one.clone(), one.clone(), one.clone());
     vec![
         (
             Request::List,
-            Reply::List(Listing {
-                services: vec![summary(full)],
-                problems: problems.clone(),
-            }),
+            Reply::List(Listing { services: vec![summary(full)], problems: problems.clone() }),
         ),
-        (
-            Request::Status { units: one },
-            Reply::Status(Statuses {
-                services: vec![status(full)],
-            }),
-        ),
+        (Request::Status { units: one }, Reply::Status(Statuses { services: vec![status(full)] })),
         order(Verb::Start),
         order(Verb::Stop),
         order(Verb::Restart),
         order(Verb::Reload),
         (
-            Request::Kill {
-                unit: text(),
-                signal: 1,
-                who: Who::Pid(1),
-            },
+            Request::Kill { unit: text(), signal: 1, who: Who::Pid(1) },
             Reply::Signalled(Signalled { signalled: 1 }),
         ),
-        (
-            Request::ReadUnits,
-            Reply::Reread(Reread {
-                added,
-                changed,
-                removed,
-                problems,
-            }),
-        ),
+        (Request::ReadUnits, Reply::Reread(Reread { added, changed, removed, problems })),
         (Request::Watch, Reply::Changed(Changed { change })),
         (Request::Version, Reply::Version(Versioned { version })),
     ]
@@ -303,15 +252,9 @@ fn failures() -> Vec<Failure> {
         Failure::InvalidParameter { parameter: text() },
         Failure::PermissionDenied {},
         Failure::ExpectedMore {},
-        Failure::NoSuchUnit {
-            unit: text(),
-            similar: vec![text()],
-        },
+        Failure::NoSuchUnit { unit: text(), similar: vec![text()] },
         Failure::NotRunning { unit: text() },
-        Failure::Refused {
-            unit: text(),
-            reason: text(),
-        },
+        Failure::Refused { unit: text(), reason: text() },
         Failure::BadMessage { reason: text() },
         Failure::Busy { connections: 1 },
     ]
@@ -327,10 +270,7 @@ fn every_method_takes_and_gives_what_its_description_says() {
             let mut call = wire::write_call(&request);
             assert_eq!(call.pop(), Some(0));
             let call: Value = serde_json::from_slice(&call).unwrap();
-            let name = call["method"]
-                .as_str()
-                .unwrap()
-                .strip_prefix("org.treeward.Supervisor.");
+            let name = call["method"].as_str().unwrap().strip_prefix("org.treeward.Supervisor.");
             let name = name.unwrap().to_owned();
             let (takes, gives) = &described.methods[&name];
             described.check(takes, &call["parameters"], true, &name);
@@ -349,11 +289,7 @@ fn every_error_carries_what_its_description_says() {
     for failure in failures() {
         let written = serde_json::to_value(&failure).unwrap();
         let (interface, name) = written["error"].as_str().unwrap().rsplit_once('.').unwrap();
-        let described = if interface == INTERFACE {
-            &ours
-        } else {
-            &standard
-        };
+        let described = if interface == INTERFACE { &ours } else { &standard };
         described.check(&described.errors[name], &written["parameters"], true, name);
         seen += 1;
     }

@@ -112,11 +112,7 @@ impl Listener {
         let _ = fs::remove_file(&fresh);
         let listener = prepare(&fresh, group).and_then(|socket| {
             fs::rename(&fresh, path).map_err(system("rename", path))?;
-            Ok(Self {
-                socket,
-                path: path.to_owned(),
-                has_group: group.is_some(),
-            })
+            Ok(Self { socket, path: path.to_owned(), has_group: group.is_some() })
         });
         if listener.is_err() {
             let _ = fs::remove_file(&fresh);
@@ -132,10 +128,7 @@ impl Listener {
                 // A peer without credentials is gone already.
                 Ok((stream, _)) => match getsockopt(&stream, PeerCredentials) {
                     Ok(peer) => {
-                        let peer = Peer {
-                            pid: peer.pid(),
-                            uid: peer.uid(),
-                        };
+                        let peer = Peer { pid: peer.pid(), uid: peer.uid() };
                         return Accepted::Connection(stream, peer);
                     }
                     Err(_) => continue,
@@ -194,28 +187,19 @@ fn prepare(fresh: &Path, group: Option<u32>) -> Result<UnixListener, BindError> 
 }
 
 fn check_directory(path: &Path) -> Result<(), BindError> {
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let about = fs::metadata(dir).map_err(system("stat", dir))?;
     let owner_is_safe = about.uid() == 0 || about.uid() == Uid::effective().as_raw();
     if owner_is_safe && about.mode() & 0o022 == 0 {
         Ok(())
     } else {
-        Err(BindError::UnsafeDirectory {
-            dir: dir.to_owned(),
-        })
+        Err(BindError::UnsafeDirectory { dir: dir.to_owned() })
     }
 }
 
 fn system<E: Into<io::Error>>(call: &'static str, path: &Path) -> impl FnOnce(E) -> BindError {
     let path = path.to_owned();
-    move |source| BindError::System {
-        call,
-        path,
-        source: source.into(),
-    }
+    move |source| BindError::System { call, path, source: source.into() }
 }
 
 #[cfg(test)]

@@ -90,11 +90,7 @@ impl Server {
     /// `now` that the caller hands in.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        self.connections
-            .values()
-            .filter_map(Connection::deadline)
-            .chain(self.paused_until)
-            .min()
+        self.connections.values().filter_map(Connection::deadline).chain(self.paused_until).min()
     }
 
     /// How many connections are open.
@@ -109,10 +105,7 @@ impl Server {
         let mut news = Vec::new();
         let mut events = [EpollEvent::empty(); 64];
         // An error can only be EINTR: what was ready stays ready.
-        let ready = self
-            .epoll
-            .wait(&mut events, EpollTimeout::ZERO)
-            .unwrap_or(0);
+        let ready = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..ready] {
             match event.data() {
                 LISTENER => self.accept(now),
@@ -167,18 +160,12 @@ impl Server {
         let refusal = match self.listener.access(peer) {
             None => Some(Failure::PermissionDenied {}),
             Some(access) => {
-                let kept = if access == Access::Look {
-                    KEPT_FOR_CONTROL
-                } else {
-                    0
-                };
+                let kept = if access == Access::Look { KEPT_FOR_CONTROL } else { 0 };
                 if open < MAX_CONNECTIONS - kept {
                     let connection = Connection::new(stream, peer, access);
                     return self.add(connection);
                 }
-                Some(Failure::Busy {
-                    connections: open as u64,
-                })
+                Some(Failure::Busy { connections: open as u64 })
             }
         };
         if let Some(failure) = refusal {
@@ -210,15 +197,8 @@ impl Server {
             self.last_number += 1;
             let call = self.last_number;
             if let Some(request) = begin(connection, &message, end, call) {
-                let id = CallId {
-                    connection: number,
-                    call,
-                };
-                news.push(Incoming::Call {
-                    id,
-                    peer: connection.peer,
-                    request,
-                });
+                let id = CallId { connection: number, call };
+                news.push(Incoming::Call { id, peer: connection.peer, request });
             }
         }
         // The peer has closed, or we have hung up; what it said before is heard to the end.
@@ -251,10 +231,7 @@ impl Server {
         let _ = self.epoll.delete(&connection);
         connection.hang_up();
         if let Some(open) = connection.open {
-            news.push(Incoming::Gone(CallId {
-                connection: number,
-                call: open.call,
-            }));
+            news.push(Incoming::Gone(CallId { connection: number, call: open.call }));
         }
         if self.paused_until.is_some() {
             self.resume();

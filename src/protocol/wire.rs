@@ -38,14 +38,7 @@ impl End {
 #[must_use]
 pub fn first_end(bytes: &[u8]) -> Option<(usize, End)> {
     let at = memchr::memchr2(0, b'\n', bytes)?;
-    Some((
-        at,
-        if bytes[at] == 0 {
-            End::Nul
-        } else {
-            End::Newline
-        },
-    ))
+    Some((at, if bytes[at] == 0 { End::Nul } else { End::Newline }))
 }
 
 /// A call as it travels. `null` counts as absent, because some clients write it.
@@ -87,14 +80,11 @@ pub enum Question {
 /// # Errors
 /// [`Failure::BadMessage`] when it is not a call at all.
 pub fn read_call(message: &[u8]) -> Result<Asked, Failure> {
-    let call: Call = serde_json::from_slice(message).map_err(|error| Failure::BadMessage {
-        reason: error.to_string(),
-    })?;
+    let call: Call = serde_json::from_slice(message)
+        .map_err(|error| Failure::BadMessage { reason: error.to_string() })?;
     let (oneway, more) = (call.oneway == Some(true), call.more == Some(true));
     let what = if call.upgrade == Some(true) {
-        Err(Failure::MethodNotImplemented {
-            method: call.method,
-        })
+        Err(Failure::MethodNotImplemented { method: call.method })
     } else {
         understand(call.method, call.parameters.unwrap_or_default())
     };
@@ -108,9 +98,7 @@ fn understand(method: String, mut given: Map<String, Value>) -> Result<Question,
     match interface {
         SERVICE => standard(name, &mut given),
         INTERFACE => ours(name, &mut given).map(|request| request.map(Question::Ours)),
-        other => Err(Failure::InterfaceNotFound {
-            interface: other.to_owned(),
-        }),
+        other => Err(Failure::InterfaceNotFound { interface: other.to_owned() }),
     }?
     .ok_or(Failure::MethodNotFound { method })
 }
@@ -182,9 +170,7 @@ fn take<T: DeserializeOwned>(
 }
 
 fn invalid(parameter: &str) -> Failure {
-    Failure::InvalidParameter {
-        parameter: parameter.to_owned(),
-    }
+    Failure::InvalidParameter { parameter: parameter.to_owned() }
 }
 
 /// Writes a call, for the client; it ends with NUL.
@@ -202,10 +188,9 @@ pub fn write_call(request: &Request) -> Vec<u8> {
             };
             (name, json!({"units": units, "wait": wait}))
         }
-        Request::Kill { unit, signal, who } => (
-            "Kill",
-            json!({"unit": unit, "signal": signal, "who": who.to_string()}),
-        ),
+        Request::Kill { unit, signal, who } => {
+            ("Kill", json!({"unit": unit, "signal": signal, "who": who.to_string()}))
+        }
         Request::ReadUnits => ("ReadUnits", json!({})),
         Request::Watch => ("Watch", json!({})),
         Request::Version => ("Version", json!({})),
@@ -243,27 +228,15 @@ pub fn write_answer(output: &mut Vec<u8>, answer: &Answer<'_>, end: End) {
     }
     let start = output.len();
     let written = match *answer {
-        Answer::Last(reply) => serde_json::to_writer(
-            &mut *output,
-            &Frame {
-                parameters: reply,
-                continues: false,
-            },
-        ),
-        Answer::More(reply) => serde_json::to_writer(
-            &mut *output,
-            &Frame {
-                parameters: reply,
-                continues: true,
-            },
-        ),
-        Answer::Standard(value) => serde_json::to_writer(
-            &mut *output,
-            &Frame {
-                parameters: value,
-                continues: false,
-            },
-        ),
+        Answer::Last(reply) => {
+            serde_json::to_writer(&mut *output, &Frame { parameters: reply, continues: false })
+        }
+        Answer::More(reply) => {
+            serde_json::to_writer(&mut *output, &Frame { parameters: reply, continues: true })
+        }
+        Answer::Standard(value) => {
+            serde_json::to_writer(&mut *output, &Frame { parameters: value, continues: false })
+        }
         Answer::Failed(failure) => serde_json::to_writer(&mut *output, failure),
     };
     // Neither a Vec nor our types can fail here; should that change, half a message must not go.

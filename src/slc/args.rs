@@ -88,10 +88,7 @@ pub(super) enum Command {
     },
 
     /// Bring units up, after those they need
-    #[command(
-        after_help = "Example: slc start nginx redis",
-        arg_required_else_help = true
-    )]
+    #[command(after_help = "Example: slc start nginx redis", arg_required_else_help = true)]
     Start(Order),
 
     /// Bring units down with every process they have
@@ -189,11 +186,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || "a number of seconds above 0 is expected, such as 2 or 0.5".to_owned();
     let seconds = text.parse().map_err(|_| wrong())?;
     let time = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    if time.is_zero() {
-        Err(wrong())
-    } else {
-        Ok(time)
-    }
+    if time.is_zero() { Err(wrong()) } else { Ok(time) }
 }
 
 /// `HUP`, `SIGHUP`, `hup` or `1`; real-time signals by number.
@@ -230,14 +223,8 @@ mod tests {
     #[test]
     fn every_command_has_an_example() {
         for command in Args::command().get_subcommands() {
-            let help = command
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            assert!(
-                help.contains(&format!("slc {}", command.get_name())),
-                "{help}"
-            );
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("slc {}", command.get_name())), "{help}");
         }
     }
 

@@ -107,9 +107,7 @@ pub(super) fn complain(line: &str) {
 /// Writes a text of several lines to standard error. When even that fails nobody can be told.
 pub(super) fn complain_lines(text: &str) {
     let lines: Vec<_> = text.trim_end().lines().map(clean).collect();
-    let _ = io::stderr()
-        .lock()
-        .write_all(format!("slc: {}\n", lines.join("\n")).as_bytes());
+    let _ = io::stderr().lock().write_all(format!("slc: {}\n", lines.join("\n")).as_bytes());
 }
 
 /// "no such unit: ngnix; did you mean nginx?"
@@ -118,10 +116,7 @@ fn no_such_unit(unit: &str, similar: &[String]) -> String {
         [] => format!("no such unit: {unit}"),
         [one] => format!("no such unit: {unit}; did you mean {one}?"),
         [first @ .., last] => {
-            format!(
-                "no such unit: {unit}; did you mean {} or {last}?",
-                first.join(", ")
-            )
+            format!("no such unit: {unit}; did you mean {} or {last}?", first.join(", "))
         }
     }
 }
@@ -129,10 +124,7 @@ fn no_such_unit(unit: &str, similar: &[String]) -> String {
 /// A unit may be missing because its file could not be used: then that is the answer.
 fn diagnostic_of(supervisor: &Supervisor, unit: &str) -> Option<String> {
     let listing: Listing = supervisor.ask(&Request::List).ok()?;
-    let problem = listing
-        .problems
-        .into_iter()
-        .find(|problem| problem.name == unit)?;
+    let problem = listing.problems.into_iter().find(|problem| problem.name == unit)?;
     Some(format!("its file could not be used:\n{}", problem.text))
 }
 
@@ -147,13 +139,7 @@ mod tests {
             no_such_unit("ngnix", &names)
         };
         assert_eq!(similar(&[]), "no such unit: ngnix");
-        assert_eq!(
-            similar(&["nginx"]),
-            "no such unit: ngnix; did you mean nginx?"
-        );
-        assert_eq!(
-            similar(&["a", "b", "c"]),
-            "no such unit: ngnix; did you mean a, b or c?"
-        );
+        assert_eq!(similar(&["nginx"]), "no such unit: ngnix; did you mean nginx?");
+        assert_eq!(similar(&["a", "b", "c"]), "no such unit: ngnix; did you mean a, b or c?");
     }
 }

@@ -23,14 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shows the last lines of a log, and further ones when that is wanted.
 pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Result<End, Failed> {
-    let dir = wanted
-        .log_dir
-        .clone()
-        .unwrap_or_else(|| log_dir(supervisor));
-    let failed = |source| Failed::Log {
-        path: dir.clone(),
-        source,
-    };
+    let dir = wanted.log_dir.clone().unwrap_or_else(|| log_dir(supervisor));
+    let failed = |source| Failed::Log { path: dir.clone(), source };
     let show = |lines: &[Line]| render(lines, wanted, style);
     if !wanted.follow {
         let lines = Reader::last(&dir, &wanted.unit, wanted.lines).map_err(failed)?;
@@ -38,11 +32,7 @@ pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Re
             return Err(failed(io::ErrorKind::NotFound.into()));
         }
         if lines.is_empty() {
-            complain(&format!(
-                "{} has no lines in {}",
-                wanted.unit,
-                dir.display()
-            ));
+            complain(&format!("{} has no lines in {}", wanted.unit, dir.display()));
         }
         return put(&show(&lines));
     }
@@ -78,9 +68,7 @@ fn render(lines: &[Line], wanted: &Wanted, style: &Style) -> String {
 
 /// Local time and text; lines that nobody stamped as they are.
 fn push_short(out: &mut String, line: &Line, style: &Style) {
-    let at = line
-        .stamp()
-        .and_then(|stamp| stamp.parse::<jiff::Timestamp>().ok());
+    let at = line.stamp().and_then(|stamp| stamp.parse::<jiff::Timestamp>().ok());
     if let Some(at) = at.and_then(|at| u64::try_from(at.as_millisecond()).ok()) {
         out.push_str(&style.paint(&style.local_millis(at), "2"));
         out.push(' ');

@@ -12,18 +12,11 @@ const HEADER: [&str; 5] = ["NAME", "STATE", "SINCE", "MAIN", "WHY"];
 /// Every service in a line, then the unit files that could not be used.
 #[must_use]
 pub fn render(listing: &Listing, style: &Style) -> String {
-    let rows: Vec<[Cow<'_, str>; 5]> = listing
-        .services
-        .iter()
-        .map(|service| row(service, style.now))
-        .collect();
+    let rows: Vec<[Cow<'_, str>; 5]> =
+        listing.services.iter().map(|service| row(service, style.now)).collect();
     // The last column is as wide as it is.
     let widths: [usize; 4] = std::array::from_fn(|column| {
-        let widest = rows
-            .iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0);
+        let widest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         widest.max(HEADER[column].len())
     });
     let mut out = String::with_capacity(64 + rows.len() * 100);
@@ -41,18 +34,12 @@ pub fn render(listing: &Listing, style: &Style) -> String {
 }
 
 fn row(service: &Summary, now: u64) -> [Cow<'_, str>; 5] {
-    let why = if service.why.is_empty() {
-        &service.description
-    } else {
-        &service.why
-    };
+    let why = if service.why.is_empty() { &service.description } else { &service.why };
     [
         clean(&service.name),
         Cow::Borrowed(service.state.as_str()),
         Cow::Owned(span(now.saturating_sub(service.since), 1)),
-        service
-            .main_pid
-            .map_or(Cow::Borrowed("-"), |pid| Cow::Owned(pid.to_string())),
+        service.main_pid.map_or(Cow::Borrowed("-"), |pid| Cow::Owned(pid.to_string())),
         clean(why),
     ]
 }
@@ -88,11 +75,7 @@ fn problems(out: &mut String, listing: &Listing, style: &Style) {
     if problems.is_empty() {
         return;
     }
-    let files = if problems.len() == 1 {
-        "unit file"
-    } else {
-        "unit files"
-    };
+    let files = if problems.len() == 1 { "unit file" } else { "unit files" };
     let headline = format!("{} {files} could not be used:", problems.len());
     let _ = writeln!(out, "\n{}", style.paint(&headline, "1;31"));
     for problem in problems {
@@ -114,12 +97,7 @@ mod tests {
     use crate::supervision::status::{Problem, StateWord, Summary};
 
     fn style() -> Style {
-        Style {
-            color: false,
-            width: None,
-            now: 1_000_000,
-            zone: TimeZone::UTC,
-        }
+        Style { color: false, width: None, now: 1_000_000, zone: TimeZone::UTC }
     }
 
     fn summary(name: &str, state: StateWord, main_pid: Option<u32>, why: &str) -> Summary {
@@ -139,12 +117,7 @@ mod tests {
         Listing {
             services: vec![
                 summary("größe", StateWord::Up, Some(1234), ""),
-                summary(
-                    "nginx",
-                    StateWord::Failed,
-                    None,
-                    "exit status 1\x1b[2J, 5 restarts",
-                ),
+                summary("nginx", StateWord::Failed, None, "exit status 1\x1b[2J, 5 restarts"),
             ],
             problems: vec![Problem {
                 name: "bad".into(),
@@ -172,25 +145,15 @@ The rest: slc status bad
 
     #[test]
     fn a_terminal_gets_colours_and_lines_that_fit() {
-        let style = Style {
-            color: true,
-            width: Some(40),
-            ..style()
-        };
+        let style = Style { color: true, width: Some(40), ..style() };
         let shown = render(&listing(), &style);
         let line = shown.lines().nth(2).unwrap();
-        assert_eq!(
-            line,
-            "nginx  \x1b[1;31mfailed\x1b[0m  3 min     -  exit status…"
-        );
+        assert_eq!(line, "nginx  \x1b[1;31mfailed\x1b[0m  3 min     -  exit status…");
     }
 
     #[test]
     fn no_services_is_an_answer() {
-        let nothing = Listing {
-            services: Vec::new(),
-            problems: Vec::new(),
-        };
+        let nothing = Listing { services: Vec::new(), problems: Vec::new() };
         assert_eq!(render(&nothing, &style()), "no services\n");
     }
 }

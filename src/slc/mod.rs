@@ -46,11 +46,7 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
     match &args.command {
         Command::List { json } => {
             let listing: Listing = supervisor.ask(&Request::List)?;
-            put(&if *json {
-                to_json(&listing)
-            } else {
-                list::render(&listing, &style())
-            })
+            put(&if *json { to_json(&listing) } else { list::render(&listing, &style()) })
         }
         Command::Status { units, json } => status::run(supervisor, units, *json, &style()),
         Command::Start(order) => orders::run(supervisor, orders::Verb::Start, order),
@@ -73,10 +69,7 @@ struct Supervisor {
 
 impl Supervisor {
     fn of(args: &Args) -> Self {
-        Self {
-            socket: args.socket(),
-            timeout: args.timeout,
-        }
+        Self { socket: args.socket(), timeout: args.timeout }
     }
 
     /// Asks something that is answered at once.
@@ -91,10 +84,7 @@ impl Supervisor {
     }
 
     fn connect(&self) -> Result<Client, end::Failed> {
-        Ok(Client::connect(
-            &self.socket,
-            self.timeout.unwrap_or(QUESTION_TIME),
-        )?)
+        Ok(Client::connect(&self.socket, self.timeout.unwrap_or(QUESTION_TIME))?)
     }
 }
 

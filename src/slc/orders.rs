@@ -15,11 +15,7 @@ use crate::supervision::status::Outcome;
 
 /// Gives an order and says for each unit what became of it.
 pub(super) fn run(supervisor: &Supervisor, verb: Verb, order: &Order) -> Result<End, Failed> {
-    let request = Request::Order {
-        verb,
-        units: order.units.clone(),
-        wait: !order.no_wait,
-    };
+    let request = Request::Order { verb, units: order.units.clone(), wait: !order.no_wait };
     let answer: Outcomes = supervisor.order(&request)?;
     let all_done = answer.outcomes.iter().all(|outcome| outcome.done);
     if order.json {
@@ -47,30 +43,19 @@ fn line(outcome: &Outcome) -> String {
 /// Lets the supervisor read the unit files again. Files that cannot be used are a failure.
 pub(super) fn reread(supervisor: &Supervisor, json: bool) -> Result<End, Failed> {
     let answer: Reread = supervisor.ask(&Request::ReadUnits)?;
-    put(&if json {
-        to_json(&answer)
-    } else {
-        render_reread(&answer)
-    })?;
+    put(&if json { to_json(&answer) } else { render_reread(&answer) })?;
     if !json {
         for problem in &answer.problems {
             complain_lines(&problem.text);
         }
     }
-    Ok(if answer.problems.is_empty() {
-        End::Done
-    } else {
-        End::Failed
-    })
+    Ok(if answer.problems.is_empty() { End::Done } else { End::Failed })
 }
 
 fn render_reread(answer: &Reread) -> String {
     let mut out = String::new();
-    let kinds = [
-        ("added", &answer.added),
-        ("changed", &answer.changed),
-        ("removed", &answer.removed),
-    ];
+    let kinds =
+        [("added", &answer.added), ("changed", &answer.changed), ("removed", &answer.removed)];
     for (word, units) in kinds {
         if !units.is_empty() {
             // Writing to a String cannot fail.
@@ -90,25 +75,12 @@ pub(super) fn kill(
     signal: i32,
     who: Who,
 ) -> Result<End, Failed> {
-    let request = Request::Kill {
-        unit: unit.to_owned(),
-        signal,
-        who,
-    };
+    let request = Request::Kill { unit: unit.to_owned(), signal, who };
     let Signalled { signalled } = supervisor.ask(&request)?;
-    let name = Signal::try_from(signal).map_or_else(
-        |_| format!("signal {signal}"),
-        |signal| signal.as_str().to_owned(),
-    );
-    let processes = if signalled == 1 {
-        "process"
-    } else {
-        "processes"
-    };
-    put(&format!(
-        "{}: {name} sent to {signalled} {processes}\n",
-        clean(unit)
-    ))
+    let name = Signal::try_from(signal)
+        .map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned());
+    let processes = if signalled == 1 { "process" } else { "processes" };
+    put(&format!("{}: {name} sent to {signalled} {processes}\n", clean(unit)))
 }
 
 #[cfg(test)]
@@ -127,10 +99,7 @@ mod tests {
         };
         assert_eq!(line(&outcome), "nginx: up\n");
         outcome.message = "stopped, 3 processes gone in 12 ms".into();
-        assert_eq!(
-            line(&outcome),
-            "nginx: stopped, 3 processes gone in 12 ms\n"
-        );
+        assert_eq!(line(&outcome), "nginx: stopped, 3 processes gone in 12 ms\n");
     }
 
     #[test]

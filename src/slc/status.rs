@@ -21,17 +21,12 @@ pub(super) fn run(
     json: bool,
     style: &Style,
 ) -> Result<End, Failed> {
-    let answer: Statuses = supervisor.ask(&Request::Status {
-        units: units.to_vec(),
-    })?;
+    let answer: Statuses = supervisor.ask(&Request::Status { units: units.to_vec() })?;
     if json {
         put(&to_json(&answer))?;
     } else {
         // Colours within a line would be cut by the width, so log lines go without.
-        let plain = Style {
-            color: false,
-            ..style.clone()
-        };
+        let plain = Style { color: false, ..style.clone() };
         let shown: Vec<String> = answer
             .services
             .iter()
@@ -127,11 +122,7 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
 }
 
 fn start(status: &Status) -> String {
-    let wanted = if status.summary.wanted {
-        ""
-    } else {
-        ", not wanted up"
-    };
+    let wanted = if status.summary.wanted { "" } else { ", not wanted up" };
     match (status.start, status.summary.restarts) {
         (0, _) => format!("never{wanted}"),
         (number, 0) => format!("number {number}{wanted}"),
@@ -167,12 +158,7 @@ mod tests {
     use crate::supervision::status::{ProcessStatus, StateWord, Status, Summary};
 
     fn style() -> Style {
-        Style {
-            color: false,
-            width: None,
-            now: 1_795_378_428_007,
-            zone: TimeZone::UTC,
-        }
+        Style { color: false, width: None, now: 1_795_378_428_007, zone: TimeZone::UTC }
     }
 
     fn process(pid: u32, depth: u32, age: u64, command: &str) -> ProcessStatus {
@@ -296,18 +282,11 @@ mod tests {
 
     #[test]
     fn on_a_terminal_no_line_of_the_tree_is_wider_and_notes_are_kept() {
-        let style = Style {
-            width: Some(70),
-            ..style()
-        };
+        let style = Style { width: Some(70), ..style() };
         let shown = render(&nginx(), &[], &style);
         let row = "  ├─ 1234         3 min 12 s  nginx: master process …  [main, adopted]";
         assert!(shown.contains(row), "{shown}");
         let tree = shown.lines().filter(|line| line.contains("─ "));
-        assert!(
-            tree.map(|line| line.chars().count())
-                .all(|width| width <= 70),
-            "{shown}"
-        );
+        assert!(tree.map(|line| line.chars().count()).all(|width| width <= 70), "{shown}");
     }
 }

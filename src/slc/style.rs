@@ -35,16 +35,9 @@ impl Style {
             Color::Auto => terminal && !plain,
         };
         let width = if terminal { columns() } else { None };
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            color,
-            width,
-            now,
-            zone: local_zone(),
-        }
+        Self { color, width, now, zone: local_zone() }
     }
 
     /// Text in a colour of its own, where colours are wanted. `code` is an SGR parameter.
@@ -67,10 +60,7 @@ impl Style {
         match text.char_indices().nth(room) {
             None => Cow::Borrowed(text),
             Some(_) => {
-                let end = text
-                    .char_indices()
-                    .nth(room - 1)
-                    .map_or(text.len(), |(at, _)| at);
+                let end = text.char_indices().nth(room - 1).map_or(text.len(), |(at, _)| at);
                 Cow::Owned(format!("{}…", &text[..end]))
             }
         }
@@ -126,12 +116,8 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 /// Milliseconds as people say them, in at most `parts` units: `340 ms`, `12 s`, `3 min 12 s`.
 #[must_use]
 pub fn span(millis: u64, parts: usize) -> String {
-    const UNITS: [(u64, &str); 4] = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "min"),
-        (1_000, "s"),
-    ];
+    const UNITS: [(u64, &str); 4] =
+        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     if millis < 1_000 {
         return format!("{millis} ms");
     }
@@ -145,10 +131,7 @@ pub fn span(millis: u64, parts: usize) -> String {
     }
     let words = words.iter().take(parts).enumerate();
     let words = words.filter(|(place, (count, _))| *place == 0 || *count > 0);
-    words
-        .map(|(_, (count, unit))| format!("{count} {unit}"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|(_, (count, unit))| format!("{count} {unit}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Bytes as people say them: `512 B`, `12.3 MiB`.
@@ -192,12 +175,7 @@ mod tests {
     use super::{Style, bytes, clean, span};
 
     fn style(width: Option<usize>) -> Style {
-        Style {
-            color: false,
-            width,
-            now: 0,
-            zone: TimeZone::UTC,
-        }
+        Style { color: false, width, now: 0, zone: TimeZone::UTC }
     }
 
     #[test]
@@ -246,9 +224,6 @@ mod tests {
     fn times_are_local() {
         let mut style = style(None);
         style.zone = TimeZone::fixed(jiff::tz::offset(1));
-        assert_eq!(
-            style.local_millis(1_795_378_236_007),
-            "2026-11-22 21:10:36.007"
-        );
+        assert_eq!(style.local_millis(1_795_378_236_007), "2026-11-22 21:10:36.007");
     }
 }

@@ -15,10 +15,7 @@ pub(super) fn render(out: &mut String, tree: &[ProcessStatus], count: u64, style
         .map(|(process, branch)| (format!("{branch}{}", process.pid), span(process.age, 2)))
         .collect();
     let widest = |column: fn(&(String, String)) -> &String| {
-        rows.iter()
-            .map(|row| column(row).chars().count())
-            .max()
-            .unwrap_or(0)
+        rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0)
     };
     let (pids, ages) = (widest(|row| &row.0), widest(|row| &row.1));
     for ((pid, age), process) in rows.iter().zip(tree) {
@@ -50,12 +47,8 @@ fn branches(tree: &[ProcessStatus]) -> Vec<String> {
         .iter()
         .rev()
         .map(|process| {
-            let depth = usize::try_from(process.depth)
-                .unwrap_or(DEEPEST)
-                .min(DEEPEST);
-            let above = open[..depth]
-                .iter()
-                .map(|open| if *open { "│  " } else { "   " });
+            let depth = usize::try_from(process.depth).unwrap_or(DEEPEST).min(DEEPEST);
+            let above = open[..depth].iter().map(|open| if *open { "│  " } else { "   " });
             let own = if open[depth] { "├─ " } else { "└─ " };
             let branch = above.chain([own]).collect();
             open[depth] = true;
@@ -83,23 +76,15 @@ fn notes(process: &ProcessStatus) -> String {
         "D" => notes.push("waits in the kernel".to_owned()),
         _ => {}
     }
-    if notes.is_empty() {
-        String::new()
-    } else {
-        format!("  [{}]", notes.join(", "))
-    }
+    if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join(", ")) }
 }
 
 /// A sentence for each process that cannot end now, because no signal reaches it where it waits.
 pub(super) fn stuck(tree: &[ProcessStatus]) -> Vec<String> {
-    let waits = tree
-        .iter()
-        .filter(|process| !process.wait_channel.is_empty());
+    let waits = tree.iter().filter(|process| !process.wait_channel.is_empty());
     waits
         .filter_map(|process| {
-            let ProcessStatus {
-                pid, wait_channel, ..
-            } = process;
+            let ProcessStatus { pid, wait_channel, .. } = process;
             match process.state.as_str() {
                 "D" => Some(format!(
                     "{pid} waits in the kernel ({wait_channel}) and cannot end before that does"

@@ -18,11 +18,7 @@ pub(super) fn run(supervisor: &Supervisor, json: bool, style: &Style) -> Result<
     client.ask(&Request::Watch)?;
     loop {
         let Changed { change } = client.next(None)?;
-        let line = if json {
-            to_json(&change)
-        } else {
-            render(&change, style)
-        };
+        let line = if json { to_json(&change) } else { render(&change, style) };
         match write(&line) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Done),
@@ -63,12 +59,7 @@ mod tests {
 
     #[test]
     fn a_change_is_one_line() {
-        let style = Style {
-            color: false,
-            width: None,
-            now: 0,
-            zone: TimeZone::UTC,
-        };
+        let style = Style { color: false, width: None, now: 0, zone: TimeZone::UTC };
         let mut change = Change {
             unit: "nginx".into(),
             start: 3,
@@ -78,10 +69,7 @@ mod tests {
             at: 1_795_378_236_007,
         };
         let start = "2026-11-22 20:10:36.007  nginx  up -> waiting";
-        assert_eq!(
-            render(&change, &style),
-            format!("{start}  (killed by\\x0aSIGSEGV)\n")
-        );
+        assert_eq!(render(&change, &style), format!("{start}  (killed by\\x0aSIGSEGV)\n"));
         change.why.clear();
         assert_eq!(render(&change, &style), format!("{start}\n"));
     }

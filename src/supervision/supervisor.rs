@@ -478,5 +478,3 @@ fn get_mut<'a>(
     let slot = slots.get_mut(name)?;
     Some((key, slot))
 }
-#[cfg(test)]
-mod sz { #[test] fn sizes() { use super::*; println!("slot {} service {} state {} life {} why {} because {} action {} unit {} record {}", size_of::<Slot>(), size_of::<Service>(), size_of::<State>(), size_of::<Life>(), size_of::<Why>(), size_of::<Because>(), size_of::<Action>(), size_of::<Unit>(), size_of::<Record>()); } }

@@ -18,18 +18,12 @@ const CONDITION: &str = "service_started, service_healthy or service_completed_s
 pub(super) fn needs(node: &Node, report: &mut Report<'_>, form: &str) -> Vec<Need> {
     match &node.value {
         Value::Map(entries) => {
-            let needs = entries
-                .iter()
-                .filter_map(|(key, value)| need(key, value, report));
+            let needs = entries.iter().filter_map(|(key, value)| need(key, value, report));
             needs.collect()
         }
         _ => names(node, report, form)
             .into_iter()
-            .map(|unit| Need {
-                unit,
-                condition: Condition::ServiceHealthy,
-                required: true,
-            })
+            .map(|unit| Need { unit, condition: Condition::ServiceHealthy, required: true })
             .collect(),
     }
 }
@@ -44,9 +38,7 @@ pub(super) fn names(node: &Node, report: &mut Report<'_>, form: &str) -> Vec<Uni
             let hint = format!("write [{}]", list.trim_matches('"'));
             report.at(
                 node.place,
-                Wrong::new("a single value is written here")
-                    .hint(hint)
-                    .message(form),
+                Wrong::new("a single value is written here").hint(hint).message(form),
             );
             return Vec::new();
         }
@@ -64,10 +56,7 @@ pub(super) fn names(node: &Node, report: &mut Report<'_>, form: &str) -> Vec<Uni
         if seen.insert(name.clone()) {
             names.push(name);
         } else {
-            report.at(
-                item.place,
-                format!("{} stands here twice; keep one", quoted(name.as_str())),
-            );
+            report.at(item.place, format!("{} stands here twice; keep one", quoted(name.as_str())));
         }
     }
     names
@@ -75,11 +64,7 @@ pub(super) fn names(node: &Node, report: &mut Report<'_>, form: &str) -> Vec<Uni
 
 fn need(key: &Node, value: &Node, report: &mut Report<'_>) -> Option<Need> {
     let unit = report.scalar(key, NAME, name)?;
-    let mut need = Need {
-        unit,
-        condition: Condition::ServiceHealthy,
-        required: true,
-    };
+    let mut need = Need { unit, condition: Condition::ServiceHealthy, required: true };
     let shown = need.unit.as_str().to_owned();
     report.inside(&shown, |report| match &value.value {
         Value::Map(entries) => {

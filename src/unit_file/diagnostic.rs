@@ -51,11 +51,7 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.file.to_string_lossy();
         for c in name.chars() {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?
-            } else {
-                write!(f, "{c}")?
-            }
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
         }
         if let (Some(line), Some(column)) = (self.line, self.column) {
             write!(f, ":{line}:{column}")?;
@@ -90,11 +86,7 @@ impl Place {
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.bytes().filter(|&b| b == b'\n').count() as u64 + 1;
         let column = before[line_start..].chars().count() as u64 + 1;
-        Self {
-            width: 1,
-            line,
-            column,
-        }
+        Self { width: 1, line, column }
     }
 
     /// The part of the place that holds `what`, if there is just one; else the whole place.
@@ -123,26 +115,17 @@ pub(super) struct Wrong {
 impl Wrong {
     /// What is wrong, worded to be followed by "; expected ...".
     pub fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            hint: None,
-        }
+        Self { what: what.into(), hint: None }
     }
 
     /// What to write instead.
     pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// The whole message.
     pub fn message(&self, expected: &str) -> String {
-        let hint = self
-            .hint
-            .as_ref()
-            .map_or(String::new(), |hint| format!("; {hint}"));
+        let hint = self.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
         format!("{}; expected {expected}{hint}", self.what)
     }
 }
@@ -158,12 +141,7 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub fn new(file: &'a Path, text: &'a str) -> Self {
-        Self {
-            file,
-            text,
-            key: None,
-            found: Vec::new(),
-        }
+        Self { file, text, key: None, found: Vec::new() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -224,32 +202,18 @@ fn source_line(text: &str, number: u64) -> &str {
 fn excerpt(text: &str, place: Place) -> Option<Excerpt> {
     let line = source_line(text, place.line);
     let column = usize::try_from(place.column).ok()?.saturating_sub(1);
-    let skip = if column < MAX_EXCERPT - 20 {
-        0
-    } else {
-        column - MAX_EXCERPT / 2
-    };
+    let skip = if column < MAX_EXCERPT - 20 { 0 } else { column - MAX_EXCERPT / 2 };
     let shown: String = line
         .chars()
         .skip(skip)
         .take(MAX_EXCERPT)
         .map(|c| if c == '\t' { ' ' } else { c })
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
     let length = shown.chars().count();
     let caret = (column - skip).min(length);
     let width = place.width.clamp(1, (length - caret).max(1));
-    Some(Excerpt {
-        text: shown.trim_end().to_owned(),
-        caret,
-        width,
-    })
+    Some(Excerpt { text: shown.trim_end().to_owned(), caret, width })
 }
 
 /// A text of the file in quotes, cut short and harmless on a terminal.
@@ -257,16 +221,8 @@ pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut shown = String::from("\"");
     for c in text.chars().take(LONGEST) {
-        if c.is_control() {
-            shown.extend(c.escape_default())
-        } else {
-            shown.push(c)
-        }
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
-    shown.push_str(if text.chars().nth(LONGEST).is_some() {
-        "...\""
-    } else {
-        "\""
-    });
+    shown.push_str(if text.chars().nth(LONGEST).is_some() { "...\"" } else { "\"" });
     shown
 }

@@ -50,18 +50,12 @@ pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
             files.entry(name.to_owned()).or_default().push(file);
         }
     }
-    let mut loaded = Loaded {
-        units: Vec::with_capacity(files.len()),
-        bad: Vec::new(),
-    };
+    let mut loaded = Loaded { units: Vec::with_capacity(files.len()), bad: Vec::new() };
     for (name, mut files) in files {
         files.sort();
         let result = match files.as_slice() {
             [file] => read_file(&dir.join(file)),
-            several => Err(several
-                .iter()
-                .map(|file| twice(&dir.join(file), several))
-                .collect()),
+            several => Err(several.iter().map(|file| twice(&dir.join(file), several)).collect()),
         };
         match result {
             Ok(unit) => loaded.units.push(unit),
@@ -77,9 +71,7 @@ pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
 /// The name without its ending, for names that are a unit file's.
 fn unit_file_stem(file: &OsStr) -> Option<&OsStr> {
     let bytes = file.as_bytes();
-    let stem = bytes
-        .strip_suffix(b".yml")
-        .or_else(|| bytes.strip_suffix(b".yaml"))?;
+    let stem = bytes.strip_suffix(b".yml").or_else(|| bytes.strip_suffix(b".yaml"))?;
     (!stem.is_empty() && !stem.starts_with(b".")).then(|| OsStr::from_bytes(stem))
 }
 
@@ -109,18 +101,14 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let file = opened.map_err(|error| cannot_open(path, &error))?;
-    let metadata = file
-        .metadata()
-        .map_err(|error| format!("cannot be examined: {error}"))?;
+    let metadata = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
     if !metadata.is_file() {
         return Err(not_regular(&metadata).to_owned());
     }
     if metadata.mode() & 0o002 != 0 {
-        return Err(
-            "everybody may write to this file, so anybody could run programs as root; \
+        return Err("everybody may write to this file, so anybody could run programs as root; \
                     it is refused until chmod o-w"
-                .to_owned(),
-        );
+            .to_owned());
     }
     if metadata.len() > MAX_FILE_BYTES as u64 {
         return Err(too_large(metadata.len()));
@@ -133,11 +121,7 @@ fn read_all(file: File, expected: u64) -> Result<Vec<u8>, String> {
     // One byte more than allowed tells a file that grew in the meantime.
     let read = file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| format!("cannot be read: {error}"))?;
-    if bytes.len() > MAX_FILE_BYTES {
-        Err(too_large(bytes.len() as u64))
-    } else {
-        Ok(bytes)
-    }
+    if bytes.len() > MAX_FILE_BYTES { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
 fn not_regular(metadata: &std::fs::Metadata) -> &'static str {
@@ -149,9 +133,7 @@ fn not_regular(metadata: &std::fs::Metadata) -> &'static str {
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> String {
-    let link = path
-        .symlink_metadata()
-        .is_ok_and(|metadata| metadata.is_symlink());
+    let link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
     match error.kind() {
         io::ErrorKind::NotFound if link => "the symbolic link leads nowhere".to_owned(),
         _ if error.raw_os_error() == Some(libc::ENXIO) => {

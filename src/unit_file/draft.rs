@@ -59,10 +59,7 @@ impl Draft {
             self.process.stdin = Stdin::Tty(path);
         }
         if self.command.is_none() && !self.command_missed && self.place("command").is_none() {
-            report.at_or_file(
-                None,
-                "there is no command; expected command: PROGRAM ARGUMENTS",
-            );
+            report.at_or_file(None, "there is no command; expected command: PROGRAM ARGUMENTS");
         }
         let start_timeout = match kind {
             Kind::Oneshot { .. } => None,
@@ -93,10 +90,7 @@ impl Draft {
     }
 
     fn place(&self, key: &str) -> Option<Place> {
-        self.seen
-            .iter()
-            .find(|(name, _)| *name == key)
-            .map(|&(_, place)| place)
+        self.seen.iter().find(|(name, _)| *name == key).map(|&(_, place)| place)
     }
 
     /// Raises a diagnostic at a key that was written.
@@ -108,9 +102,9 @@ impl Draft {
 
     fn finish_kind(&self, report: &mut Report<'_>) -> Kind {
         match self.kind {
-            Some(Kind::Oneshot { .. }) => Kind::Oneshot {
-                remain_after_exit: self.remain_after_exit.unwrap_or(false),
-            },
+            Some(Kind::Oneshot { .. }) => {
+                Kind::Oneshot { remain_after_exit: self.remain_after_exit.unwrap_or(false) }
+            }
             kind => {
                 // An unreadable type has its own diagnostic; it may well have meant oneshot.
                 if kind.is_some() || self.place("type").is_none() {
@@ -124,15 +118,8 @@ impl Draft {
 
     fn finish_restart(&self, kind: Kind, report: &mut Report<'_>) -> Restart {
         let oneshot = matches!(kind, Kind::Oneshot { .. });
-        let default = if oneshot {
-            RestartPolicy::No
-        } else {
-            RestartPolicy::OnFailure
-        };
-        let word = self.restart.unwrap_or(RestartWord {
-            policy: default,
-            attempts: None,
-        });
+        let default = if oneshot { RestartPolicy::No } else { RestartPolicy::OnFailure };
+        let word = self.restart.unwrap_or(RestartWord { policy: default, attempts: None });
         if oneshot && word.policy == RestartPolicy::Always {
             let message = "a oneshot that is always started again is never done; \
                            expected no or on-failure";

@@ -31,22 +31,13 @@ pub(super) fn parse(text: &str) -> Result<Millis, Wrong> {
     };
     let all_digits = bare && !text.contains('.');
     let too_long = || Wrong::new(format!("{} is longer than 100 years", quoted(text)));
-    let duration = parsed.map_err(|_| {
-        if all_digits {
-            too_long()
-        } else {
-            unit_hint(text)
-        }
-    })?;
+    let duration = parsed.map_err(|_| if all_digits { too_long() } else { unit_hint(text) })?;
     let millis = Millis::try_from(duration.as_millis()).map_err(|_| too_long())?;
     if millis > LONGEST {
         return Err(too_long());
     }
     if duration.subsec_nanos() % 1_000_000 != 0 {
-        return Err(Wrong::new(format!(
-            "{} is finer than a millisecond",
-            quoted(text)
-        )));
+        return Err(Wrong::new(format!("{} is finer than a millisecond", quoted(text))));
     }
     Ok(millis)
 }

@@ -14,10 +14,9 @@ const VALUE: &str = "a string, a number, true or false";
 /// Names and values in the order they were written.
 pub(super) fn variables(node: &Node, report: &mut Report<'_>, form: &str) -> Vec<(String, String)> {
     match &node.value {
-        Value::Map(entries) => entries
-            .iter()
-            .filter_map(|(key, value)| entry(key, value, report))
-            .collect(),
+        Value::Map(entries) => {
+            entries.iter().filter_map(|(key, value)| entry(key, value, report)).collect()
+        }
         Value::List(list) => assignments(list, report),
         _ => {
             report.expected(node, form);
@@ -32,16 +31,10 @@ fn entry(key: &Node, value: &Node, report: &mut Report<'_>) -> Option<(String, S
         Value::Null => {
             let shown = quoted(&name);
             let shown = shown.trim_matches('"');
-            report.at(
-                key.place,
-                format!("no value; write {shown}: \"\" for an empty value"),
-            );
+            report.at(key.place, format!("no value; write {shown}: \"\" for an empty value"));
             None
         }
-        _ => Some((
-            name,
-            report.scalar(value, VALUE, |text| clean(text, "\n\t"))?,
-        )),
+        _ => Some((name, report.scalar(value, VALUE, |text| clean(text, "\n\t"))?)),
     })
 }
 
@@ -72,10 +65,7 @@ fn assignments(list: &[Node], report: &mut Report<'_>) -> Vec<(String, String)> 
 }
 
 fn twice(place: Place, name: &str, report: &mut Report<'_>) {
-    report.at(
-        place,
-        format!("{} is set twice; keep one of them", quoted(name)),
-    );
+    report.at(place, format!("{} is set twice; keep one of them", quoted(name)));
 }
 
 fn name(text: &str) -> Result<String, Wrong> {
@@ -84,16 +74,10 @@ fn name(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new("a variable without a name"));
     }
     if name.contains('=') {
-        return Err(Wrong::new(format!(
-            "there is an = in the name {}",
-            quoted(text)
-        )));
+        return Err(Wrong::new(format!("there is an = in the name {}", quoted(text))));
     }
     if name.contains(char::is_whitespace) {
-        return Err(Wrong::new(format!(
-            "there is a blank in the name {}",
-            quoted(text)
-        )));
+        return Err(Wrong::new(format!("there is a blank in the name {}", quoted(text))));
     }
     Ok(name)
 }
@@ -101,10 +85,7 @@ fn name(text: &str) -> Result<String, Wrong> {
 /// Paths of files, each required unless it says otherwise.
 pub(super) fn files(node: &Node, report: &mut Report<'_>, form: &str) -> Vec<EnvFile> {
     match &node.value {
-        Value::List(list) => list
-            .iter()
-            .filter_map(|item| file(item, report, form))
-            .collect(),
+        Value::List(list) => list.iter().filter_map(|item| file(item, report, form)).collect(),
         _ => file(node, report, form).into_iter().collect(),
     }
 }
@@ -114,45 +95,24 @@ fn file(node: &Node, report: &mut Report<'_>, form: &str) -> Option<EnvFile> {
         return report.scalar(node, form, optional_path);
     };
     let (mut path, mut required, mut seen_path) = (None, true, false);
-    keys::inner(
-        entries,
-        &["path", "required"],
-        report,
-        |name, value, report| match name {
-            "path" => {
-                seen_path = true;
-                path = report.scalar(value, "an absolute path", absolute_file);
-            }
-            _ => {
-                required = report
-                    .scalar(value, "true or false", boolean)
-                    .unwrap_or(true)
-            }
-        },
-    );
+    keys::inner(entries, &["path", "required"], report, |name, value, report| match name {
+        "path" => {
+            seen_path = true;
+            path = report.scalar(value, "an absolute path", absolute_file);
+        }
+        _ => required = report.scalar(value, "true or false", boolean).unwrap_or(true),
+    });
     if !seen_path {
-        report.at(
-            node.place,
-            "there is no path; expected {path: /etc/default/x, required: false}",
-        );
+        report.at(node.place, "there is no path; expected {path: /etc/default/x, required: false}");
     }
-    Some(EnvFile {
-        path: path?,
-        required,
-    })
+    Some(EnvFile { path: path?, required })
 }
 
 fn optional_path(text: &str) -> Result<EnvFile, Wrong> {
     if let Some(path) = text.strip_prefix("-/") {
         let path = quoted(&format!("/{path}"));
-        let hint = format!(
-            "write {{path: {}, required: false}}",
-            path.trim_matches('"')
-        );
+        let hint = format!("write {{path: {}, required: false}}", path.trim_matches('"'));
         return Err(Wrong::new("a leading - has no meaning here").hint(hint));
     }
-    Ok(EnvFile {
-        path: absolute_file(text)?,
-        required: true,
-    })
+    Ok(EnvFile { path: absolute_file(text)?, required: true })
 }

@@ -18,10 +18,7 @@ pub(super) fn user(text: &str) -> Result<Identity, Wrong> {
         Some((user, group)) => (user, Some(name(group)?)),
         None => (text, None),
     };
-    Ok(Identity {
-        user: name(user)?,
-        group,
-    })
+    Ok(Identity { user: name(user)?, group })
 }
 
 /// A name that useradd(8) could have made, or a number that chown(2) would not read as "leave it".
@@ -49,10 +46,7 @@ pub(super) fn name(text: &str) -> Result<String, Wrong> {
     if body.len() > 255 || !body.starts_with(start) {
         return wrong("cannot be a name");
     }
-    if !body
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
-    {
+    if !body.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) {
         return wrong("cannot be a name");
     }
     Ok(text.to_owned())
@@ -75,10 +69,7 @@ mod tests {
             ("nobody:nogroup", "nobody", Some("nogroup")),
             ("1000:100", "1000", Some("100")),
         ] {
-            let expected = Identity {
-                user: name.to_owned(),
-                group: group.map(str::to_owned),
-            };
+            let expected = Identity { user: name.to_owned(), group: group.map(str::to_owned) };
             assert_eq!(user(text), Ok(expected), "{text:?}");
         }
     }

@@ -183,10 +183,7 @@ fn read_known(key: &Key, name: &Node, value: &Node, draft: &mut Draft, report: &
     if matches!(value.value, Value::Null) {
         // The value's own place is empty; the name is what a person looks for.
         let form = key.form;
-        report.at(
-            name.place,
-            format!("no value; expected {form}, or remove the key"),
-        );
+        report.at(name.place, format!("no value; expected {form}, or remove the key"));
     } else {
         (key.read)(draft, value, report, key.form);
     }
@@ -203,14 +200,9 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
     };
     let key = meant.and_then(|known| KEYS.iter().find(|key| key.name == known));
     match key {
-        Some(Key {
-            name: known, help, ..
-        }) => {
+        Some(Key { name: known, help, .. }) => {
             draft.command_missed |= *known == "command";
-            report.at(
-                name.place,
-                format!("unknown key; did you mean \"{known}\" ({help})?"),
-            );
+            report.at(name.place, format!("unknown key; did you mean \"{known}\" ({help})?"));
         }
         None => report.at(name.place, "unknown key"),
     }
@@ -273,10 +265,7 @@ pub(super) fn inner(
         let hint = nearest_of(text, names.iter().copied())
             .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
         let expected = names.join(" or ");
-        report.at(
-            name.place,
-            format!("unknown key {}; expected {expected}{hint}", quoted(text)),
-        );
+        report.at(name.place, format!("unknown key {}; expected {expected}{hint}", quoted(text)));
     }
 }
 

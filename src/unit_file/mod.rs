@@ -45,10 +45,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Unit, Vec<Diagnostic>> {
         Err(why) => return Err(vec![Diagnostic::of_file(file, why)]),
     };
     if text.len() > MAX_FILE_BYTES {
-        return Err(vec![Diagnostic::of_file(
-            file,
-            too_large(text.len() as u64),
-        )]);
+        return Err(vec![Diagnostic::of_file(file, too_large(text.len() as u64))]);
     }
     if let Some(offset) = text.find('\0') {
         let place = Place::of_offset(text, offset);
@@ -70,16 +67,9 @@ pub fn parse(file: &Path, text: &str) -> Result<Unit, Vec<Diagnostic>> {
 
 /// The unit's name out of the file's, or why it gives none.
 fn unit_name(file: &Path) -> Result<UnitName, String> {
-    let shown = file
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let shown = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Some(stem) = file.file_stem().and_then(|stem| stem.to_str()) else {
-        return Err(format!(
-            "the file name {} gives no unit name",
-            quoted(&shown)
-        ));
+        return Err(format!("the file name {} gives no unit name", quoted(&shown)));
     };
     if stem.ends_with('@') {
         return Err("templates come with a later version; \

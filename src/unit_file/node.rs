@@ -92,16 +92,11 @@ fn node(raw: Spanned<Raw>, text: &str) -> Node {
         Raw::Text(written) => Value::Scalar(written),
         Raw::Guess(guess) => Value::Scalar(as_written(raw.defined, text).unwrap_or(guess)),
         Raw::List(list) => Value::List(list.into_iter().map(|item| node(item, text)).collect()),
-        Raw::Map(map) => Value::Map(
-            map.into_iter()
-                .map(|(k, v)| (node(k, text), node(v, text)))
-                .collect(),
-        ),
+        Raw::Map(map) => {
+            Value::Map(map.into_iter().map(|(k, v)| (node(k, text), node(v, text))).collect())
+        }
     };
-    Node {
-        place: place(raw.referenced),
-        value,
-    }
+    Node { place: place(raw.referenced), value }
 }
 
 /// The text of a plain number or boolean. A quoted one with a tag (`!!int "5"`) is not plain.
@@ -160,21 +155,12 @@ fn too_much() -> String {
 /// Advice for the parser's commonest complaints; the others are passed on as they are.
 fn in_plain_words(words: &str) -> String {
     const ADVICE: &[(&str, &str)] = &[
-        (
-            "mapping values are not allowed",
-            "if the colon belongs to the value, put it in quotes",
-        ),
+        ("mapping values are not allowed", "if the colon belongs to the value, put it in quotes"),
         ("unexpected character", "put the value in quotes"),
         ("trailing content", "put the whole value in quotes"),
         ("simple key expected", "a key is followed by a colon"),
-        (
-            "unknown anchor",
-            "if the * belongs to the value, put it in quotes",
-        ),
-        (
-            "illegal placement of ':'",
-            "perhaps a bracket further up is not closed",
-        ),
+        ("unknown anchor", "if the * belongs to the value, put it in quotes"),
+        ("illegal placement of ':'", "perhaps a bracket further up is not closed"),
         ("tab", "indent with spaces"),
     ];
     // Inside an alias the library hands on its own limits as text.
@@ -183,10 +169,7 @@ fn in_plain_words(words: &str) -> String {
     }
     let words = quoted(words);
     let words = words.trim_matches('"');
-    match ADVICE
-        .iter()
-        .find(|(complaint, _)| words.contains(complaint))
-    {
+    match ADVICE.iter().find(|(complaint, _)| words.contains(complaint)) {
         Some((_, advice)) => format!("the YAML is broken here: {words}; {advice}"),
         None => format!("the YAML is broken here: {words}"),
     }

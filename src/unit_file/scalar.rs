@@ -29,10 +29,7 @@ impl Report<'_> {
 
     /// Says that a node is of the wrong shape.
     pub fn expected(&mut self, node: &Node, expected: &str) {
-        self.at(
-            node.place,
-            format!("{} is written here; expected {expected}", node.is_a()),
-        );
+        self.at(node.place, format!("{} is written here; expected {expected}", node.is_a()));
     }
 
     /// Runs `read` with the key's path made longer by `part`.
@@ -40,11 +37,8 @@ impl Report<'_> {
         let outer = self.key.clone();
         let part = quoted(part);
         let part = part.trim_matches('"');
-        self.key = Some(
-            outer
-                .as_ref()
-                .map_or_else(|| part.to_owned(), |key| format!("{key}.{part}")),
-        );
+        self.key =
+            Some(outer.as_ref().map_or_else(|| part.to_owned(), |key| format!("{key}.{part}")));
         let result = read(self);
         self.key = outer;
         result
@@ -54,17 +48,11 @@ impl Report<'_> {
 /// Text without control characters. Line feeds and tabs may be allowed: a script can be an
 /// argument, a certificate a variable.
 pub(super) fn clean(text: &str, allowed: &str) -> Result<String, Wrong> {
-    match text
-        .chars()
-        .find(|&c| c.is_control() && !allowed.contains(c))
-    {
-        Some('\0') => Err(Wrong::new(
-            "there is a NUL in it, which ends every text in the kernel",
-        )),
-        Some(c) => Err(Wrong::new(format!(
-            "there is the control character {} in it",
-            c.escape_default()
-        ))),
+    match text.chars().find(|&c| c.is_control() && !allowed.contains(c)) {
+        Some('\0') => Err(Wrong::new("there is a NUL in it, which ends every text in the kernel")),
+        Some(c) => {
+            Err(Wrong::new(format!("there is the control character {} in it", c.escape_default())))
+        }
         None => Ok(text.to_owned()),
     }
 }
@@ -86,16 +74,10 @@ pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
 pub(super) fn absolute_path(text: &str) -> Result<PathBuf, Wrong> {
     let path = clean(text, "")?;
     if path.starts_with('~') {
-        return Err(Wrong::new(format!(
-            "{} needs a shell to expand it",
-            quoted(text)
-        )));
+        return Err(Wrong::new(format!("{} needs a shell to expand it", quoted(text))));
     }
     if !path.starts_with('/') {
-        return Err(Wrong::new(format!(
-            "{} does not start with /",
-            quoted(text)
-        )));
+        return Err(Wrong::new(format!("{} does not start with /", quoted(text))));
     }
     // PATH_MAX counts the final NUL (limits.h).
     if path.len() >= 4096 {
@@ -119,10 +101,7 @@ pub(super) fn whole(text: &str, lowest: i64, highest: i64) -> Result<i64, Wrong>
         return Err(Wrong::new(format!("{} is no whole number", quoted(text))));
     }
     if digits.len() > 1 && digits.starts_with('0') {
-        return Err(Wrong::new(format!(
-            "{} starts with 0 like an octal number",
-            quoted(text)
-        )));
+        return Err(Wrong::new(format!("{} starts with 0 like an octal number", quoted(text))));
     }
     match text.parse() {
         Ok(number) if (lowest..=highest).contains(&number) => Ok(number),
@@ -162,18 +141,11 @@ mod tests {
 
     #[test]
     fn masks_are_octal_however_they_are_written() {
-        for (text, mask) in [
-            ("0022", 0o22),
-            ("022", 0o22),
-            ("22", 0o22),
-            ("0o22", 0o22),
-            ("0", 0),
-        ] {
+        for (text, mask) in [("0022", 0o22), ("022", 0o22), ("22", 0o22), ("0o22", 0o22), ("0", 0)]
+        {
             assert_eq!(umask(text), Ok(mask), "{text:?}");
         }
-        for text in [
-            "", "18", "1000", "0x12", "-22", "+22", "u=rwx", "0o", "0o1000",
-        ] {
+        for text in ["", "18", "1000", "0x12", "-22", "+22", "u=rwx", "0o", "0o1000"] {
             assert!(umask(text).is_err(), "{text:?}");
         }
     }
@@ -182,25 +154,13 @@ mod tests {
     fn numbers_keep_their_range() {
         assert_eq!(whole("-20", -20, 19), Ok(-20));
         assert_eq!(whole("+5", -20, 19), Ok(5));
-        for text in [
-            "",
-            "-",
-            "20",
-            "1e1",
-            "1.0",
-            "010",
-            "0x1",
-            "1_0",
-            "99999999999999999999",
-        ] {
+        for text in ["", "-", "20", "1e1", "1.0", "010", "0x1", "1_0", "99999999999999999999"] {
             assert!(whole(text, -20, 19).is_err(), "{text:?}");
         }
         assert_eq!(milli_cpus("1.5"), Ok(1500));
         assert_eq!(milli_cpus("0.01"), Ok(10));
         assert_eq!(milli_cpus("2"), Ok(2000));
-        for text in [
-            "0", "0.001", "-1", "NaN", "inf", ".inf", "1e3", "all", "50%", "", "10001",
-        ] {
+        for text in ["0", "0.001", "-1", "NaN", "inf", ".inf", "1e3", "all", "50%", "", "10001"] {
             assert!(milli_cpus(text).is_err(), "{text:?}");
         }
     }

@@ -36,10 +36,7 @@ pub(super) fn command(node: &Node, report: &mut Report<'_>) -> Option<Vec<String
         },
         Value::List(list) => {
             let words = list.iter().map(|item| argument(item, report));
-            words
-                .collect::<Vec<_>>()
-                .into_iter()
-                .collect::<Option<Vec<_>>>()?
+            words.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?
         }
         _ => {
             report.expected(node, COMMAND);
@@ -50,18 +47,13 @@ pub(super) fn command(node: &Node, report: &mut Report<'_>) -> Option<Vec<String
         Value::List(list) => list.first().map_or(node.place, |first| first.place),
         _ => node.place,
     };
-    let checked = program(words.first().map_or("", String::as_str)).and_then(|()| {
-        words
-            .iter()
-            .try_for_each(|word| clean(word, "\n\t").map(drop))
-    });
+    let checked = program(words.first().map_or("", String::as_str))
+        .and_then(|()| words.iter().try_for_each(|word| clean(word, "\n\t").map(drop)));
     match checked {
         Ok(()) => Some(words),
         Err(wrong) => {
-            report.at(
-                place,
-                wrong.message("a program, by name or absolute path, and its arguments"),
-            );
+            report
+                .at(place, wrong.message("a program, by name or absolute path, and its arguments"));
             None
         }
     }
@@ -69,10 +61,7 @@ pub(super) fn command(node: &Node, report: &mut Report<'_>) -> Option<Vec<String
 
 fn argument(item: &Node, report: &mut Report<'_>) -> Option<String> {
     if !matches!(item.value, Value::Scalar(_)) {
-        let message = format!(
-            "{} is written here; put the argument in quotes",
-            item.is_a()
-        );
+        let message = format!("{} is written here; put the argument in quotes", item.is_a());
         report.at(item.place, message);
         return None;
     }
@@ -97,11 +86,10 @@ fn program(word: &str) -> Result<(), Wrong> {
         }
         _ if word.starts_with(['-', '@', '+', '!', ':']) => wrong("cannot be a program"),
         _ if word.starts_with('/') && !word.ends_with('/') => Ok(()),
-        _ if word.contains('=') && !word.contains('/') => Err(Wrong::new(format!(
-            "{} is a variable, not a program",
-            quoted(word)
-        ))
-        .hint("variables go under environment:")),
+        _ if word.contains('=') && !word.contains('/') => {
+            Err(Wrong::new(format!("{} is a variable, not a program", quoted(word)))
+                .hint("variables go under environment:"))
+        }
         _ if word.contains('/') => wrong("is no absolute path"),
         _ => Ok(()),
     }
@@ -131,9 +119,7 @@ pub(super) fn kind(text: &str) -> Result<Kind, Wrong> {
         "auto" => Ok(Kind::Auto),
         "simple" => Ok(Kind::Simple),
         "forking" => Ok(Kind::Forking),
-        "oneshot" => Ok(Kind::Oneshot {
-            remain_after_exit: false,
-        }),
+        "oneshot" => Ok(Kind::Oneshot { remain_after_exit: false }),
         "notify" => Ok(Kind::Notify),
         "exec" => {
             Err(Wrong::new("there is no type \"exec\"").hint("every start waits for the exec"))
@@ -158,12 +144,7 @@ fn no_word(what: &str, text: &str, words: &[&'static str]) -> Wrong {
 }
 
 pub(super) fn restart(text: &str) -> Result<RestartWord, Wrong> {
-    let word = |policy| {
-        Ok(RestartWord {
-            policy,
-            attempts: None,
-        })
-    };
+    let word = |policy| Ok(RestartWord { policy, attempts: None });
     match text {
         // Unquoted, `no` is false to many a YAML tool.
         "no" | "false" => word(RestartPolicy::No),
@@ -190,9 +171,9 @@ pub(super) fn kill_mode(text: &str) -> Result<KillMode, Wrong> {
     match text {
         "control-group" => Ok(KillMode::ControlGroup),
         "mixed" => Ok(KillMode::Mixed),
-        "process" | "none" => Err(Wrong::new(format!(
-            "{text} would leave processes behind, and a stop leaves none"
-        ))),
+        "process" | "none" => {
+            Err(Wrong::new(format!("{text} would leave processes behind, and a stop leaves none")))
+        }
         _ => Err(no_word("kill mode", text, &["control-group", "mixed"])),
     }
 }

@@ -43,11 +43,7 @@ fn real_time(name: &str) -> Option<i32> {
         None if offset.is_empty() => 0,
         _ => return None,
     };
-    let number = if sign == '+' {
-        base.checked_add(offset)?
-    } else {
-        base.checked_sub(offset)?
-    };
+    let number = if sign == '+' { base.checked_add(offset)? } else { base.checked_sub(offset)? };
     (RTMIN..=RTMAX).contains(&number).then_some(number)
 }
 
@@ -56,9 +52,7 @@ fn by_name(name: &str) -> Option<i32> {
         "POLL" => Some(libc::SIGPOLL),
         "CLD" => Some(libc::SIGCHLD),
         "IOT" => Some(libc::SIGIOT),
-        _ => Signal::from_str(&format!("SIG{name}"))
-            .ok()
-            .map(|signal| signal as i32),
+        _ => Signal::from_str(&format!("SIG{name}")).ok().map(|signal| signal as i32),
     }
 }
 

@@ -8,9 +8,7 @@ pub(super) const FORM: &str = "a size such as 512m, 1.5g or 65536 (bytes)";
 /// Bytes out of the text. Units are powers of 1024, as the kernel's are, with or without `b`.
 pub(super) fn parse(text: &str) -> Result<u64, Wrong> {
     let wrong = || Wrong::new(format!("{} is no size", quoted(text)));
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
         "" | "b" => 0,

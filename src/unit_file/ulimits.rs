@@ -54,10 +54,7 @@ fn limit(key: &Node, value: &Node, report: &mut Report<'_>) -> Option<Ulimit> {
         let (soft, hard) = match &value.value {
             Value::Map(entries) => soft_and_hard(key, entries, report)?,
             Value::Null => {
-                report.at(
-                    key.place,
-                    format!("no value; expected {LIMIT}, or {{soft, hard}}"),
-                );
+                report.at(key.place, format!("no value; expected {LIMIT}, or {{soft, hard}}"));
                 return None;
             }
             _ => {
@@ -66,16 +63,9 @@ fn limit(key: &Node, value: &Node, report: &mut Report<'_>) -> Option<Ulimit> {
             }
         };
         if soft > hard {
-            report.at(
-                key.place,
-                "the soft limit is above the hard one; expected at most as much",
-            );
+            report.at(key.place, "the soft limit is above the hard one; expected at most as much");
         }
-        Some(Ulimit {
-            resource,
-            soft,
-            hard,
-        })
+        Some(Ulimit { resource, soft, hard })
     })
 }
 
@@ -92,10 +82,7 @@ fn soft_and_hard(
         *side = report.scalar(value, LIMIT, number);
     });
     if seen < 2 && entries.len() == seen {
-        report.at(
-            key.place,
-            "one side is missing; expected {soft: ..., hard: ...}",
-        );
+        report.at(key.place, "one side is missing; expected {soft: ..., hard: ...}");
     }
     Some((soft?, hard?))
 }
@@ -106,16 +93,11 @@ fn resource(text: &str) -> Result<(&'static str, u32), Wrong> {
     }
     let wrong = Wrong::new(format!("there is no resource {}", quoted(text)));
     let lower = text.to_ascii_lowercase();
-    let bare = lower
-        .strip_prefix("rlimit_")
-        .or(lower.strip_prefix("limit"))
-        .unwrap_or(&lower);
-    Err(
-        match keys::nearest_of(bare, RESOURCES.iter().map(|&(name, _)| name)) {
-            Some(near) => wrong.hint(format!("did you mean {near}?")),
-            None => wrong,
-        },
-    )
+    let bare = lower.strip_prefix("rlimit_").or(lower.strip_prefix("limit")).unwrap_or(&lower);
+    Err(match keys::nearest_of(bare, RESOURCES.iter().map(|&(name, _)| name)) {
+        Some(near) => wrong.hint(format!("did you mean {near}?")),
+        None => wrong,
+    })
 }
 
 fn number(text: &str) -> Result<u64, Wrong> {

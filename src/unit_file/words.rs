@@ -22,9 +22,7 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, SplitError> {
                 return Err(SplitError::Shell("\n".to_owned()));
             }
             ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
-            '\'' => word
-                .get_or_insert_default()
-                .push_str(single_quoted(&mut rest)?),
+            '\'' => word.get_or_insert_default().push_str(single_quoted(&mut rest)?),
             '"' => double_quoted(&mut rest, word.get_or_insert_default())?,
             '\\' => match rest.next() {
                 None => return Err(SplitError::Unclosed('\\')),
@@ -42,10 +40,7 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, SplitError> {
 }
 
 fn single_quoted<'a>(rest: &mut std::str::Chars<'a>) -> Result<&'a str, SplitError> {
-    let (quoted, after) = rest
-        .as_str()
-        .split_once('\'')
-        .ok_or(SplitError::Unclosed('\''))?;
+    let (quoted, after) = rest.as_str().split_once('\'').ok_or(SplitError::Unclosed('\''))?;
     *rest = after.chars();
     Ok(quoted)
 }
@@ -76,9 +71,7 @@ fn refuse_shell(c: char, rest: &str, operators: &str) -> Result<(), SplitError> 
         ('`', _) => "`".to_owned(),
         ('$', Some(n)) if n.is_ascii_alphabetic() || n == '_' => {
             let name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-            std::iter::once(c)
-                .chain(rest.chars().take_while(name).take(30))
-                .collect()
+            std::iter::once(c).chain(rest.chars().take_while(name).take(30)).collect()
         }
         ('$', Some(n)) if "({".contains(n) => format!("${n}"),
         (c, Some(n)) if operators.contains(c) && "|&<>".contains(n) => format!("{c}{n}"),
@@ -107,10 +100,7 @@ mod tests {
             (r#"a "" ''"#, &["a", "", ""]),
             ("a \\\n b", &["a", "b"]),
             ("price=5$ 100%", &["price=5$", "100%"]),
-            (
-                "--exclude=*.o ~ {a,b} x#y",
-                &["--exclude=*.o", "~", "{a,b}", "x#y"],
-            ),
+            ("--exclude=*.o ~ {a,b} x#y", &["--exclude=*.o", "~", "{a,b}", "x#y"]),
             ("ä 'ö ü'", &["ä", "ö ü"]),
             ("a b\n", &["a", "b"]),
         ] {
@@ -139,22 +129,13 @@ mod tests {
             ("echo ${HOME}", "${"),
             ("a\nb", "\n"),
         ] {
-            assert_eq!(
-                split(text),
-                Err(SplitError::Shell(shown.to_owned())),
-                "{text:?}"
-            );
+            assert_eq!(split(text), Err(SplitError::Shell(shown.to_owned())), "{text:?}");
         }
     }
 
     #[test]
     fn open_quotes_are_refused() {
-        for (text, open) in [
-            ("a 'b", '\''),
-            ("a \"b", '"'),
-            ("a\\", '\\'),
-            ("\"a\\", '"'),
-        ] {
+        for (text, open) in [("a 'b", '\''), ("a \"b", '"'), ("a\\", '\\'), ("\"a\\", '"')] {
             assert_eq!(split(text), Err(SplitError::Unclosed(open)), "{text:?}");
         }
     }

@@ -35,17 +35,9 @@ impl Service {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::new(Listener::bind(&dir.path().join("sock"), group).unwrap()).unwrap();
         let (stop, stopped) = UnixStream::pair().unwrap();
-        let canned = Canned {
-            server,
-            watching: Vec::new(),
-            services,
-        };
+        let canned = Canned { server, watching: Vec::new(), services };
         let thread = std::thread::spawn(move || serve(canned, &stopped));
-        Self {
-            dir,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { dir, stop: Some(stop), thread: Some(thread) }
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -73,11 +65,7 @@ impl Drop for Service {
 /// Exit status, standard output and standard error.
 pub fn ended(output: Output) -> (i32, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 fn summary(name: &str, state: StateWord) -> Summary {
@@ -166,53 +154,24 @@ impl Canned {
     }
 
     fn listing(&self) -> Listing {
-        let mut services = vec![
-            summary("cron", StateWord::Down),
-            summary("nginx", StateWord::Up),
-        ];
+        let mut services = vec![summary("cron", StateWord::Down), summary("nginx", StateWord::Up)];
         services
             .extend((2..self.services).map(|number| summary(&format!("s{number}"), StateWord::Up)));
         let text = "bad.yml:1:1: unknown key\n1 | x: y".into();
-        Listing {
-            services,
-            problems: vec![Problem {
-                name: "bad".into(),
-                text,
-            }],
-        }
+        Listing { services, problems: vec![Problem { name: "bad".into(), text }] }
     }
 
     fn outcome(&mut self, unit: &str, state: StateWord, now: u64) -> Outcome {
-        for (from, to) in [
-            (StateWord::Up, StateWord::Down),
-            (StateWord::Down, StateWord::Up),
-        ] {
-            let change = Change {
-                unit: unit.into(),
-                start: 1,
-                from,
-                to,
-                why: "order".into(),
-                at: 1,
-            };
+        for (from, to) in [(StateWord::Up, StateWord::Down), (StateWord::Down, StateWord::Up)] {
+            let change =
+                Change { unit: unit.into(), start: 1, from, to, why: "order".into(), at: 1 };
             for id in &self.watching {
-                self.server.stream(
-                    *id,
-                    &Reply::Changed(Changed {
-                        change: change.clone(),
-                    }),
-                    now,
-                );
+                self.server.stream(*id, &Reply::Changed(Changed { change: change.clone() }), now);
             }
         }
         let done = unit != "cron";
         let message = if done { "" } else { "it refuses" }.into();
-        Outcome {
-            unit: unit.into(),
-            done,
-            state,
-            message,
-        }
+        Outcome { unit: unit.into(), done, state, message }
     }
 }
 
@@ -220,10 +179,7 @@ fn known(unit: &str) -> Result<StateWord, Failure> {
     match unit {
         "nginx" => Ok(StateWord::Up),
         "cron" => Ok(StateWord::Down),
-        _ => Err(Failure::NoSuchUnit {
-            unit: unit.into(),
-            similar: vec!["nginx".into()],
-        }),
+        _ => Err(Failure::NoSuchUnit { unit: unit.into(), similar: vec!["nginx".into()] }),
     }
 }
 

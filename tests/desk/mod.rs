@@ -25,11 +25,7 @@ impl Desk {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let listener = Listener::bind(&dir.path().join("sock"), None).unwrap();
-        Self {
-            server: Server::new(listener).unwrap(),
-            now: 1_000,
-            dir,
-        }
+        Self { server: Server::new(listener).unwrap(), now: 1_000, dir }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -38,9 +34,7 @@ impl Desk {
 
     pub fn connect(&self) -> UnixStream {
         let stream = UnixStream::connect(self.path()).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         stream
     }
 

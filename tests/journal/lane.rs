@@ -42,12 +42,7 @@ impl Lane {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("run/log")).unwrap();
         let extra = extra.iter().map(|&text| text.to_owned()).collect();
-        Self {
-            dir,
-            process: None,
-            extra,
-            fifos: RefCell::default(),
-        }
+        Self { dir, process: None, extra, fifos: RefCell::default() }
     }
 
     pub fn start(extra: &[&str]) -> Self {
@@ -58,14 +53,8 @@ impl Lane {
 
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_service-launcher"));
-        command
-            .arg("--journal")
-            .arg("--run-dir")
-            .arg(self.dir.path().join("run"));
-        command
-            .arg("--log-dir")
-            .arg(self.log_dir())
-            .args(&self.extra);
+        command.arg("--journal").arg("--run-dir").arg(self.dir.path().join("run"));
+        command.arg("--log-dir").arg(self.log_dir()).args(&self.extra);
         command
     }
 
@@ -80,9 +69,7 @@ impl Lane {
         let lock = self.dir.path().join("run/journal.lock");
         let child = self.process.insert(command.spawn().unwrap());
         let id = format!("{}\n", child.id());
-        wait_for("the lock", || {
-            (std::fs::read_to_string(&lock).ok()? == id).then_some(())
-        });
+        wait_for("the lock", || (std::fs::read_to_string(&lock).ok()? == id).then_some(()));
     }
 
     pub fn log_dir(&self) -> PathBuf {
@@ -101,20 +88,13 @@ impl Lane {
     }
 
     pub fn open(&self, unit: &str) -> File {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.fifo_path(unit))
-            .unwrap()
+        OpenOptions::new().read(true).write(true).open(self.fifo_path(unit)).unwrap()
     }
 
     /// Like [`Lane::open`], and a full FIFO is an error.
     pub fn open_nonblocking(&self, unit: &str) -> File {
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK);
+        options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
         options.open(self.fifo_path(unit)).unwrap()
     }
 
@@ -131,10 +111,7 @@ impl Lane {
         self.signal(Signal::SIGSTOP);
         let stat = format!("/proc/{}/stat", self.pid());
         wait_for("the stop", || {
-            std::fs::read_to_string(&stat)
-                .ok()?
-                .contains(") T ")
-                .then_some(())
+            std::fs::read_to_string(&stat).ok()?.contains(") T ").then_some(())
         });
     }
 
@@ -153,23 +130,14 @@ impl Lane {
     }
 
     pub fn wait_for_text(&self, unit: &str, text: &str) {
-        let found = || {
-            self.texts(unit)
-                .iter()
-                .any(|line| line == text)
-                .then_some(())
-        };
+        let found = || self.texts(unit).iter().any(|line| line == text).then_some(());
         let _other_logs = ShowOnPanic(self.log_dir());
         wait_for(text, found);
     }
 
     /// All files of a unit, the oldest first.
     pub fn files(&self, unit: &str) -> Vec<PathBuf> {
-        let name = self
-            .log_dir()
-            .join(format!("{unit}.log"))
-            .display()
-            .to_string();
+        let name = self.log_dir().join(format!("{unit}.log")).display().to_string();
         let older = (1..5000).map(|n| PathBuf::from(format!("{name}.{n}")));
         let mut files: Vec<_> = std::iter::once(name.clone().into())
             .chain(older)
@@ -180,10 +148,7 @@ impl Lane {
     }
 
     pub fn all_bytes(&self, unit: &str) -> Vec<u8> {
-        self.files(unit)
-            .iter()
-            .flat_map(|path| std::fs::read(path).unwrap())
-            .collect()
+        self.files(unit).iter().flat_map(|path| std::fs::read(path).unwrap()).collect()
     }
 
     pub fn all_texts(&self, unit: &str) -> Vec<String> {
@@ -207,12 +172,7 @@ struct ShowOnPanic(PathBuf);
 impl Drop for ShowOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for path in std::fs::read_dir(&self.0)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .take(20)
-            {
+            for path in std::fs::read_dir(&self.0).into_iter().flatten().flatten().take(20) {
                 let log = String::from_utf8_lossy(&std::fs::read(path.path()).unwrap_or_default())
                     .into_owned();
                 let end: Vec<_> = log.lines().rev().take(5).collect();
@@ -228,11 +188,7 @@ pub fn texts(log: &[u8]) -> Vec<String> {
     let lines = log[..whole].split_inclusive(|&byte| byte == b'\n');
     lines
         .map(|line| {
-            assert_eq!(
-                (line[10], line[23], line[24]),
-                (b'T', b'Z', b' '),
-                "{line:?}"
-            );
+            assert_eq!((line[10], line[23], line[24]), (b'T', b'Z', b' '), "{line:?}");
             String::from_utf8_lossy(&line[25..line.len() - 1]).into_owned()
         })
         .collect()

@@ -37,10 +37,7 @@ impl Drop for Leaf {
 #[test]
 fn a_syslog_line_goes_to_the_unit_in_whose_leaf_its_sender_is() {
     let leaf = Leaf::new();
-    let services = format!(
-        "/{}/services",
-        leaf.0.file_name().unwrap().to_str().unwrap()
-    );
+    let services = format!("/{}/services", leaf.0.file_name().unwrap().to_str().unwrap());
     let mut lane = Lane::prepare(&[]);
     let socket = lane.dir.path().join("devlog");
     let path = socket.to_str().unwrap().to_owned();
@@ -49,9 +46,7 @@ fn a_syslog_line_goes_to_the_unit_in_whose_leaf_its_sender_is() {
     let mut command = lane.command();
     command.args(["--syslog", &path, "--services-cgroup", &services]);
     lane.run_as(command);
-    wait_for("the socket", || {
-        UnixDatagram::unbound().unwrap().connect(&socket).ok()
-    });
+    wait_for("the socket", || UnixDatagram::unbound().unwrap().connect(&socket).ok());
 
     let procs = leaf.0.join("services/web/1/cgroup.procs");
     let script = "echo $$ > \"$0\" && exec logger -u \"$1\" --socket-errors=on -t web";
@@ -61,25 +56,16 @@ fn a_syslog_line_goes_to_the_unit_in_whose_leaf_its_sender_is() {
         .spawn()
         .unwrap();
     // It lives while its standard input is open.
-    logger
-        .stdin
-        .as_mut()
-        .unwrap()
-        .write_all(b"from the leaf\n")
-        .unwrap();
+    logger.stdin.as_mut().unwrap().write_all(b"from the leaf\n").unwrap();
     lane.wait_for_text("web", "web: from the leaf");
     drop(logger.stdin.take());
     assert!(logger.wait().unwrap().success());
 
     let here = UnixDatagram::unbound().unwrap();
-    here.send_to(b"<13>Nov 22 19:48:51 test[1]: a\nb\n", &socket)
-        .unwrap();
+    here.send_to(b"<13>Nov 22 19:48:51 test[1]: a\nb\n", &socket).unwrap();
     lane.wait_for_text("syslog", "b");
     lane.freeze();
-    let gone = Command::new("logger")
-        .args(["-u", &path, "-t", "web", "late"])
-        .spawn()
-        .unwrap();
+    let gone = Command::new("logger").args(["-u", &path, "-t", "web", "late"]).spawn().unwrap();
     let pid = gone.id();
     assert!({ gone }.wait().unwrap().success());
     lane.signal(Signal::SIGCONT);

@@ -87,31 +87,18 @@ fn the_lock_names_who_has_it_and_is_free_when_that_process_is_gone() {
                   my $lock = pack('ssx4qqix4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die; \
                   $| = 1; print 'locked'; <STDIN>";
     let mut holder = Command::new("perl");
-    holder
-        .args(["-e", script])
-        .arg(&path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+    holder.args(["-e", script]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut holder = holder.spawn().unwrap();
     let mut said = [0; 6];
     holder.stdout.take().unwrap().read_exact(&mut said).unwrap();
     let held = lock(&path).unwrap_err();
     assert_eq!(held, LockError::Held { pid: holder.id() });
-    assert_eq!(
-        held.to_string(),
-        format!("already running, pid {}", holder.id())
-    );
+    assert_eq!(held.to_string(), format!("already running, pid {}", holder.id()));
     drop(holder.stdin.take());
     assert!(holder.wait().unwrap().success());
     let ours = lock(&path).unwrap();
-    assert_eq!(
-        File::from(ours).metadata().unwrap().ino(),
-        fs::metadata(&path).unwrap().ino()
-    );
-    assert_eq!(
-        fs::read_to_string(&path).unwrap(),
-        format!("{}\n", std::process::id())
-    );
+    assert_eq!(File::from(ours).metadata().unwrap().ino(), fs::metadata(&path).unwrap().ino());
+    assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
     assert!(matches!(lock(dir.path()), Err(LockError::Failed(_))));
 }
 
@@ -126,10 +113,7 @@ fn a_directory_that_others_can_write_to_is_not_trusted() {
         fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         let refused = secure_dir(&path).unwrap_err();
         assert_eq!(refused.errno(), Errno::EPERM);
-        assert!(
-            refused.to_string().contains(&format!("mode {mode:04o}")),
-            "{refused}"
-        );
+        assert!(refused.to_string().contains(&format!("mode {mode:04o}")), "{refused}");
     }
     fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     chown(&path, Some(54_321), None).unwrap();

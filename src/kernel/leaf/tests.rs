@@ -20,21 +20,14 @@ fn explode(tree: &TestTree, uid: u32) -> (Leaf, super::super::testing::Started) 
     let leaf = tree.leaf();
     let mut bomb = start(&leaf, &fork_bomb(uid), How::IntoCgroup);
     assert_eq!(bomb.report(), Report::Executed);
-    eventually("a bomb of 40 processes", || {
-        (leaf.members().unwrap().len() > 40).then_some(())
-    });
+    eventually("a bomb of 40 processes", || (leaf.members().unwrap().len() > 40).then_some(()));
     assert!(leaf.signal_all(libc::SIGTERM, true).unwrap() > 40);
-    assert!(
-        leaf.populated().unwrap(),
-        "it should not have heard of SIGTERM"
-    );
+    assert!(leaf.populated().unwrap(), "it should not have heard of SIGTERM");
     (leaf, bomb)
 }
 
 fn wait_until_empty(leaf: &Leaf) {
-    eventually("an empty leaf", || {
-        (!leaf.populated().unwrap()).then_some(())
-    });
+    eventually("an empty leaf", || (!leaf.populated().unwrap()).then_some(()));
 }
 
 #[test]
@@ -43,13 +36,7 @@ fn a_fork_bomb_is_ended_by_one_kill() {
     let (leaf, mut bomb) = explode(&tree, 54_331);
     leaf.kill().unwrap();
     wait_until_empty(&leaf);
-    assert_eq!(
-        bomb.end(),
-        ExitStatus::Signal {
-            number: libc::SIGKILL,
-            core: false
-        }
-    );
+    assert_eq!(bomb.end(), ExitStatus::Signal { number: libc::SIGKILL, core: false });
     assert!(leaf.members().unwrap().is_empty());
 }
 
@@ -59,13 +46,7 @@ fn a_fork_bomb_is_ended_by_freezing_too() {
     let (leaf, mut bomb) = explode(&tree, 54_332);
     leaf.kill_by_freezing().unwrap();
     assert!(!leaf.populated().unwrap());
-    assert_eq!(
-        bomb.end(),
-        ExitStatus::Signal {
-            number: libc::SIGKILL,
-            core: false
-        }
-    );
+    assert_eq!(bomb.end(), ExitStatus::Signal { number: libc::SIGKILL, core: false });
     assert!(!leaf.event("frozen").unwrap());
     leaf.kill_by_freezing().unwrap();
 }
@@ -78,11 +59,7 @@ fn daemons_that_fork_twice_and_start_a_session_stay_members_also_in_cgroups_of_t
                   wait; exit 0";
     let leaf = tree.leaf();
     let path = leaf.path().to_str().unwrap();
-    let mut shell = start(
-        &leaf,
-        &program(&["/bin/sh", "-c", script, path]),
-        How::IntoCgroup,
-    );
+    let mut shell = start(&leaf, &program(&["/bin/sh", "-c", script, path]), How::IntoCgroup);
     assert_eq!(shell.report(), Report::Executed);
     let sleepers = eventually("both sleepers", || {
         let members = leaf.members().unwrap();
@@ -117,17 +94,9 @@ fn a_stranger_is_not_a_member_and_never_gets_a_signal() {
     assert!(!leaf.signal_member(u32::MAX, libc::SIGKILL).unwrap());
     assert!(other.signal_member(stranger.pid(), 0).unwrap());
     assert!(other.signal_member(stranger.pid(), libc::SIGKILL).unwrap());
-    assert_eq!(
-        stranger.end(),
-        ExitStatus::Signal {
-            number: libc::SIGKILL,
-            core: false
-        }
-    );
+    assert_eq!(stranger.end(), ExitStatus::Signal { number: libc::SIGKILL, core: false });
     assert!(!other.signal_member(stranger.pid(), 0).unwrap());
-    let refused = leaf
-        .signal_member(leaf.members().unwrap()[0], 99)
-        .unwrap_err();
+    let refused = leaf.signal_member(leaf.members().unwrap()[0], 99).unwrap_err();
     assert_eq!(refused.errno(), Errno::EINVAL);
 }
 
@@ -138,19 +107,11 @@ fn a_stopped_process_ends_only_when_it_is_woken() {
     assert_eq!(sleeper.report(), Report::Executed);
     leaf.signal_all(libc::SIGSTOP, false).unwrap();
     let state = |pid| super::super::process::read(pid).map(|process| process.state);
-    eventually("a stopped process", || {
-        state(sleeper.pid()).filter(|state| *state == 'T')
-    });
+    eventually("a stopped process", || state(sleeper.pid()).filter(|state| *state == 'T'));
     assert_eq!(leaf.signal_all(libc::SIGTERM, false).unwrap(), 1);
     assert_eq!(state(sleeper.pid()), Some('T'));
     assert_eq!(leaf.signal_all(libc::SIGTERM, true).unwrap(), 1);
-    assert_eq!(
-        sleeper.end(),
-        ExitStatus::Signal {
-            number: libc::SIGTERM,
-            core: false
-        }
-    );
+    assert_eq!(sleeper.end(), ExitStatus::Signal { number: libc::SIGTERM, core: false });
 }
 
 #[test]
@@ -192,10 +153,7 @@ fn a_record_lives_as_long_as_its_leaf() {
     assert_eq!(leaf.record().as_deref(), Some(&b"start=1"[..]));
     leaf.set_record(b"\0binary\xff").unwrap();
     assert_eq!(leaf.record().as_deref(), Some(&b"\0binary\xff"[..]));
-    assert_eq!(
-        leaf.set_record(&[b'x'; 4097]).unwrap_err().errno(),
-        Errno::E2BIG
-    );
+    assert_eq!(leaf.set_record(&[b'x'; 4097]).unwrap_err().errno(), Errno::E2BIG);
     leaf.set_record(&[b'x'; 4096]).unwrap();
     assert_eq!(leaf.record().map(|record| record.len()), Some(4096));
     leaf.remove().unwrap();
@@ -209,10 +167,7 @@ fn the_inode_is_the_id_that_a_pidfd_tells_of_its_cgroup() {
     let (leaf, mut sleeper) = tree.shell("exec sleep 1000");
     assert_eq!(sleeper.report(), Report::Executed);
     let told = pidfd::cgroup_id_of(&sleeper.child.pidfd);
-    assert_eq!(
-        told,
-        kernel_at_least(6, 13).then_some(leaf.inode().unwrap())
-    );
+    assert_eq!(told, kernel_at_least(6, 13).then_some(leaf.inode().unwrap()));
 }
 
 #[test]

@@ -79,13 +79,8 @@ fn a_socket_left_behind_is_replaced_and_the_own_one_removed_at_the_end() {
     drop(UnixDatagram::bind(&path).unwrap());
     assert!(path.exists());
     let socket = NotifySocket::bind(&path).unwrap();
-    assert_eq!(
-        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o666
-    );
-    eventually("nothing to read", || {
-        socket.receive().is_none().then_some(())
-    });
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+    eventually("nothing to read", || socket.receive().is_none().then_some(()));
     drop(socket);
     assert!(!path.exists());
     let missing = NotifySocket::bind(&dir.path().join("no/such")).unwrap_err();

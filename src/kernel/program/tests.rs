@@ -1,10 +1,7 @@
 use super::*;
 
 fn prepare(change: impl FnOnce(&mut Program)) -> Result<Prepared, PrepareError> {
-    let mut program = Program {
-        argv: vec!["true".into()],
-        ..Program::default()
-    };
+    let mut program = Program { argv: vec!["true".into()], ..Program::default() };
     change(&mut program);
     Prepared::new(&program)
 }
@@ -33,51 +30,28 @@ fn an_unknown_user_or_group_is_an_error_and_never_root() {
 fn ids_are_those_of_the_database_or_the_numbers_given() {
     assert_eq!(prepare(|_| ()).unwrap().ids, None);
     let root = lookup_user("root").unwrap();
-    assert_eq!(
-        (root.uid, root.gid, lookup_user("0").unwrap()),
-        (0, Some(0), root.clone())
-    );
+    assert_eq!((root.uid, root.gid, lookup_user("0").unwrap()), (0, Some(0), root.clone()));
     let nobody = lookup_user("nobody").unwrap();
-    let ids = prepare(|it| it.user = Some("nobody".into()))
-        .unwrap()
-        .ids
-        .unwrap();
+    let ids = prepare(|it| it.user = Some("nobody".into())).unwrap().ids.unwrap();
     assert_eq!((ids.uid, Some(ids.gid)), (Some(nobody.uid), nobody.gid));
     assert!(ids.groups.contains(&ids.gid) && !ids.groups.contains(&0));
     let numbers = |it: &mut Program| {
         it.user = Some("54321".into());
         it.group = Some("54322".into());
     };
-    let expected = Ids {
-        uid: Some(54_321),
-        gid: 54_322,
-        groups: vec![54_322],
-    };
+    let expected = Ids { uid: Some(54_321), gid: 54_322, groups: vec![54_322] };
     assert_eq!(prepare(numbers).unwrap().ids, Some(expected));
     let only_group = prepare(|it| it.group = Some("54322".into())).unwrap().ids;
-    assert_eq!(
-        only_group,
-        Some(Ids {
-            uid: None,
-            gid: 54_322,
-            groups: vec![54_322]
-        })
-    );
+    assert_eq!(only_group, Some(Ids { uid: None, gid: 54_322, groups: vec![54_322] }));
 }
 
 #[test]
 fn an_empty_command_and_a_nul_are_refused_with_their_place() {
-    assert_eq!(
-        prepare(|it| it.argv.clear()).unwrap_err(),
-        PrepareError::NoCommand
-    );
+    assert_eq!(prepare(|it| it.argv.clear()).unwrap_err(), PrepareError::NoCommand);
     let empty = prepare(|it| it.argv = vec![String::new()]).unwrap_err();
     assert_eq!(empty, PrepareError::NoCommand);
     let in_command = prepare(|it| it.argv.push("a\0b".into())).unwrap_err();
-    assert_eq!(
-        in_command.to_string(),
-        "the command must not contain a NUL character"
-    );
+    assert_eq!(in_command.to_string(), "the command must not contain a NUL character");
     let pair = ("A".to_owned(), "\0".to_owned());
     let in_environment = prepare(|it| it.environment.push(pair)).unwrap_err();
     assert_eq!(in_environment, PrepareError::Nul("the environment"));
@@ -89,10 +63,7 @@ fn an_empty_command_and_a_nul_are_refused_with_their_place() {
 
 #[test]
 fn a_name_is_searched_in_path_and_a_path_is_not() {
-    assert_eq!(
-        candidates("true", "/bin::/usr/bin/:x"),
-        ["/bin/true", "/usr/bin/true", "x/true"]
-    );
+    assert_eq!(candidates("true", "/bin::/usr/bin/:x"), ["/bin/true", "/usr/bin/true", "x/true"]);
     assert_eq!(candidates("true", "/"), ["/true"]);
     assert_eq!(candidates("./true", "/bin"), ["./true"]);
     assert_eq!(candidates("true", ""), [""; 0]);

@@ -12,27 +12,9 @@ fn every_way_to_end_is_told_real_time_signals_included() {
     for (script, expected) in [
         ("exit 0", ExitStatus::Code(0)),
         ("exit 255", ExitStatus::Code(255)),
-        (
-            "kill -TERM $$",
-            ExitStatus::Signal {
-                number: libc::SIGTERM,
-                core: false,
-            },
-        ),
-        (
-            "kill -37 $$",
-            ExitStatus::Signal {
-                number: 37,
-                core: false,
-            },
-        ),
-        (
-            "kill -64 $$",
-            ExitStatus::Signal {
-                number: 64,
-                core: false,
-            },
-        ),
+        ("kill -TERM $$", ExitStatus::Signal { number: libc::SIGTERM, core: false }),
+        ("kill -37 $$", ExitStatus::Signal { number: 37, core: false }),
+        ("kill -64 $$", ExitStatus::Signal { number: 64, core: false }),
     ] {
         assert_eq!(tree.shell(script).1.end(), expected, "{script}");
     }
@@ -43,20 +25,8 @@ fn the_status_word_of_wait_is_decoded() {
     let decode = ExitStatus::from_wait_status;
     assert_eq!(decode(0), ExitStatus::Code(0));
     assert_eq!(decode(0x7f00), ExitStatus::Code(127));
-    assert_eq!(
-        decode(9),
-        ExitStatus::Signal {
-            number: 9,
-            core: false
-        }
-    );
-    assert_eq!(
-        decode(0x80 | 11),
-        ExitStatus::Signal {
-            number: 11,
-            core: true
-        }
-    );
+    assert_eq!(decode(9), ExitStatus::Signal { number: 9, core: false });
+    assert_eq!(decode(0x80 | 11), ExitStatus::Signal { number: 11, core: true });
 }
 
 #[test]
@@ -66,10 +36,7 @@ fn a_living_child_and_a_stranger_cannot_be_buried() {
     assert_eq!(bury(sleeper.pid()), None);
     assert_eq!(bury(1), None);
     leaf.kill().unwrap();
-    let killed = ExitStatus::Signal {
-        number: libc::SIGKILL,
-        core: false,
-    };
+    let killed = ExitStatus::Signal { number: libc::SIGKILL, core: false };
     assert_eq!(sleeper.end(), killed);
     assert_eq!(bury(sleeper.pid()), None);
 }
@@ -107,10 +74,7 @@ fn a_subreaper_learns_of_each_orphan_where_it_lived_before_it_is_buried() {
                 }
                 ends.push((dead == first, bury(dead).unwrap()));
             }
-            assert_eq!(
-                ends,
-                [(true, ExitStatus::Code(0)), (false, ExitStatus::Code(3))]
-            );
+            assert_eq!(ends, [(true, ExitStatus::Code(0)), (false, ExitStatus::Code(3))]);
             assert_eq!(next_dead(), None);
         },
     );
@@ -137,15 +101,9 @@ fn a_pidfd_tells_the_end_and_the_cgroup_of_a_process_that_was_never_our_child() 
         pidfd::cgroup_id_of(&other) != Some(leaf.inode().unwrap())
     }));
     let known = kernel_at_least(6, 15);
-    let ended = ExitStatus::Signal {
-        number: libc::SIGTERM,
-        core: false,
-    };
+    let ended = ExitStatus::Signal { number: libc::SIGTERM, core: false };
     assert_eq!(pidfd::exit_status(&foreign), known.then_some(ended));
-    assert_eq!(
-        pidfd::cgroup_id_of(&foreign),
-        known.then_some(leaf.inode().unwrap())
-    );
+    assert_eq!(pidfd::cgroup_id_of(&foreign), known.then_some(leaf.inode().unwrap()));
 }
 
 #[test]
@@ -159,44 +117,28 @@ fn a_process_is_described_as_it_is() {
     });
     assert_eq!((seen.pid, seen.session), (shell.pid(), shell.pid()));
     assert_eq!(seen.parent, std::process::id());
-    assert_eq!(
-        (seen.comm.as_str(), seen.command.as_str()),
-        ("sleep", "sleep 1000")
-    );
+    assert_eq!((seen.comm.as_str(), seen.command.as_str()), ("sleep", "sleep 1000"));
     assert!(seen.age_ms < 20_000 && seen.start_ticks > 0);
     eventually("a sleeping process", || {
         process::read(shell.pid()).filter(|seen| seen.state == 'S')
     });
     eventually("a wait channel", || process::wait_channel(shell.pid()));
     leaf.kill().unwrap();
-    let zombie = eventually("a zombie", || {
-        process::read(shell.pid()).filter(|seen| seen.state == 'Z')
-    });
+    let zombie =
+        eventually("a zombie", || process::read(shell.pid()).filter(|seen| seen.state == 'Z'));
     assert_eq!(zombie.command, "[sleep]");
-    assert_eq!(
-        shell.end(),
-        ExitStatus::Signal {
-            number: libc::SIGKILL,
-            core: false
-        }
-    );
+    assert_eq!(shell.end(), ExitStatus::Signal { number: libc::SIGKILL, core: false });
     assert_eq!(process::read(0), None);
     assert_eq!(process::read(u32::MAX), None);
     assert_eq!(process::wait_channel(u32::MAX), None);
     let own = std::process::id();
     assert_eq!(process::read_many(&[own, 0, own, own], 2).len(), 2);
     let mut long = sleeper;
-    long.argv = vec![
-        "/bin/sh".into(),
-        "-c".into(),
-        "sleep 1000; exit".into(),
-        "\u{1b}".repeat(9_000),
-    ];
+    long.argv =
+        vec!["/bin/sh".into(), "-c".into(), "sleep 1000; exit".into(), "\u{1b}".repeat(9_000)];
     let long = start(&tree.leaf(), &long, How::IntoCgroup);
     let command = eventually("its command", || {
-        process::read(long.pid())
-            .map(|it| it.command)
-            .filter(|it| it.starts_with("/bin/sh"))
+        process::read(long.pid()).map(|it| it.command).filter(|it| it.starts_with("/bin/sh"))
     });
     assert_eq!(command.len(), 4096);
 }

@@ -23,17 +23,12 @@ fn a_program_gets_exactly_the_setting_asked_for_whichever_way_it_enters_its_leaf
          echo oom=$(cat /proc/self/oom_score_adj) stdin=$(readlink /proc/self/fd/0); \
          echo session=$(cut -d' ' -f6 /proc/$$/stat) self=$$; env",
     );
-    asked
-        .environment
-        .push(("COLOUR".into(), "blue green".into()));
+    asked.environment.push(("COLOUR".into(), "blue green".into()));
     asked.working_dir = "/usr".into();
     asked.user = Some(STRANGER.into());
     asked.group = Some(STRANGER.into());
     asked.umask = 0o027;
-    asked.ulimits = vec![
-        (libc::RLIMIT_NOFILE, 100, 200),
-        (libc::RLIMIT_CORE, 0, u64::MAX),
-    ];
+    asked.ulimits = vec![(libc::RLIMIT_NOFILE, 100, 200), (libc::RLIMIT_CORE, 0, u64::MAX)];
     asked.nice = Some(5);
     asked.oom_score_adj = Some(123);
     for how in [How::IntoCgroup, How::WriteProcs] {
@@ -49,15 +44,9 @@ fn a_program_gets_exactly_the_setting_asked_for_whichever_way_it_enters_its_leaf
             format!("session={pid} self={pid}\n"),
             "COLOUR=blue green\n".into(),
         ] {
-            assert!(
-                output.contains(&expected),
-                "{how:?}: no {expected:?} in:\n{output}"
-            );
+            assert!(output.contains(&expected), "{how:?}: no {expected:?} in:\n{output}");
         }
-        assert!(
-            !output.contains("HOME="),
-            "something was inherited:\n{output}"
-        );
+        assert!(!output.contains("HOME="), "something was inherited:\n{output}");
     }
 }
 
@@ -67,26 +56,13 @@ fn a_child_has_no_signal_ignored_or_blocked_though_its_parent_has() {
     blocked.add(Signal::SIGUSR1);
     blocked.thread_block().unwrap();
     let own = fs::read_to_string("/proc/thread-self/status").unwrap();
-    assert!(
-        !own.contains("SigIgn:\t0000000000000000"),
-        "the parent ignores nothing:\n{own}"
-    );
-    assert!(
-        !own.contains("SigBlk:\t0000000000000000"),
-        "the parent blocks nothing:\n{own}"
-    );
+    assert!(!own.contains("SigIgn:\t0000000000000000"), "the parent ignores nothing:\n{own}");
+    assert!(!own.contains("SigBlk:\t0000000000000000"), "the parent blocks nothing:\n{own}");
     let tree = TestTree::new("signals");
-    let status = start(
-        &tree.leaf(),
-        &program(&["/bin/cat", "/proc/self/status"]),
-        How::IntoCgroup,
-    )
-    .output_of_success();
+    let status = start(&tree.leaf(), &program(&["/bin/cat", "/proc/self/status"]), How::IntoCgroup)
+        .output_of_success();
     for set in ["SigIgn", "SigBlk", "SigCgt"] {
-        assert!(
-            status.contains(&format!("{set}:\t0000000000000000")),
-            "{status}"
-        );
+        assert!(status.contains(&format!("{set}:\t0000000000000000")), "{status}");
     }
 }
 
@@ -99,10 +75,7 @@ fn no_descriptor_but_the_three_reaches_the_program() {
     for how in [How::IntoCgroup, How::WriteProcs] {
         let output = start(&tree.leaf(), &listing, how).output_of_success();
         // 3 is the directory that ls itself reads.
-        assert_eq!(
-            output.split_whitespace().collect::<Vec<_>>(),
-            ["0", "1", "2", "3"]
-        );
+        assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
     }
     drop(careless);
 }
@@ -118,48 +91,24 @@ fn what_fails_in_the_child_is_reported_with_its_stage_and_ends_in_127() {
     fs::set_permissions(&garbage, PermissionsExt::from_mode(0o755)).unwrap();
     let base = || program(&["/bin/true"]);
     let named = |path: &Path| program(&[path.to_str().unwrap()]);
-    let no_such_dir = Program {
-        working_dir: "/no/such".into(),
-        ..base()
-    };
-    let bad_limit = Program {
-        ulimits: vec![(libc::RLIMIT_CORE, 2, 1)],
-        ..base()
-    };
+    let no_such_dir = Program { working_dir: "/no/such".into(), ..base() };
+    let bad_limit = Program { ulimits: vec![(libc::RLIMIT_CORE, 2, 1)], ..base() };
     for (program, stage, errno) in [
         (program(&["/no/such"]), Stage::Executing, Errno::ENOENT),
-        (
-            program(&["no-such-program"]),
-            Stage::Executing,
-            Errno::ENOENT,
-        ),
+        (program(&["no-such-program"]), Stage::Executing, Errno::ENOENT),
         (named(&script), Stage::Executing, Errno::EACCES),
         (named(&garbage), Stage::Executing, Errno::ENOEXEC),
         (no_such_dir, Stage::ChangingDirectory, Errno::ENOENT),
         (bad_limit, Stage::SettingLimits, Errno::EINVAL),
+        (Program { oom_score_adj: Some(2_000), ..base() }, Stage::SettingOomScore, Errno::EINVAL),
         (
-            Program {
-                oom_score_adj: Some(2_000),
-                ..base()
-            },
-            Stage::SettingOomScore,
-            Errno::EINVAL,
-        ),
-        (
-            Program {
-                tty: Some("/dev/null".into()),
-                ..base()
-            },
+            Program { tty: Some("/dev/null".into()), ..base() },
             Stage::OpeningTerminal,
             Errno::ENOTTY,
         ),
     ] {
         let mut started = start(&tree.leaf(), &program, How::IntoCgroup);
-        assert_eq!(
-            started.report(),
-            Report::Failed { stage, errno },
-            "{program:?}"
-        );
+        assert_eq!(started.report(), Report::Failed { stage, errno }, "{program:?}");
         assert_eq!(started.end(), ExitStatus::Code(127));
     }
 }
@@ -175,10 +124,7 @@ fn a_leaf_that_takes_no_process_is_reported_as_such() {
     write(&threaded.join("cgroup.type"), "threaded").unwrap();
     let invalid = Leaf::new(invalid, format!("{}/b", leaf.cgroup()));
     let mut started = start(&invalid, &program(&["/bin/true"]), How::WriteProcs);
-    let failed = Report::Failed {
-        stage: Stage::EnteringLeaf,
-        errno: Errno::EOPNOTSUPP,
-    };
+    let failed = Report::Failed { stage: Stage::EnteringLeaf, errno: Errno::EOPNOTSUPP };
     assert_eq!(started.report(), failed);
     assert_eq!(started.end(), ExitStatus::Code(127));
     let prepared = Prepared::new(&program(&["/bin/true"])).unwrap();
@@ -198,10 +144,7 @@ fn the_working_directory_is_entered_with_the_users_permissions() {
     asked.user = Some(STRANGER.into());
     asked.group = Some(STRANGER.into());
     let mut started = start(&tree.leaf(), &asked, How::IntoCgroup);
-    let denied = Report::Failed {
-        stage: Stage::ChangingDirectory,
-        errno: Errno::EACCES,
-    };
+    let denied = Report::Failed { stage: Stage::ChangingDirectory, errno: Errno::EACCES };
     assert_eq!(started.report(), denied);
     assert_eq!(started.end(), ExitStatus::Code(127));
 }
@@ -217,10 +160,7 @@ fn path_is_searched_past_what_cannot_be_executed() {
     start(&tree.leaf(), &asked, How::IntoCgroup).output_of_success();
     asked.environment = vec![("PATH".into(), format!("{here}:/no/such"))];
     let mut started = start(&tree.leaf(), &asked, How::IntoCgroup);
-    let denied = Report::Failed {
-        stage: Stage::Executing,
-        errno: Errno::EACCES,
-    };
+    let denied = Report::Failed { stage: Stage::Executing, errno: Errno::EACCES };
     assert_eq!(started.report(), denied);
     asked.environment = Vec::new();
     start(&tree.leaf(), &asked, How::IntoCgroup).output_of_success();
@@ -239,10 +179,7 @@ fn a_terminal_becomes_the_controlling_one_and_takes_the_output() {
     let mut text = [0; 4096];
     let count = nix::unistd::read(&pty.master, &mut text).unwrap();
     let text = String::from_utf8_lossy(&text[..count]).into_owned();
-    let expected = format!(
-        "from-stdout\r\nfrom-stderr\r\nfrom-tty\r\n{}\r\n",
-        path.display()
-    );
+    let expected = format!("from-stdout\r\nfrom-stderr\r\nfrom-tty\r\n{}\r\n", path.display());
     assert_eq!(text, expected);
 }
 
@@ -255,13 +192,7 @@ fn a_leaf_that_was_killed_once_kills_what_is_born_into_it_but_not_what_moves_int
     let mut born = start(&leaf, &program(&["/bin/true"]), How::IntoCgroup);
     // Kernels before 6.14, and perhaps some later one, do not do it: then it just runs.
     match (born.report(), born.end()) {
-        (
-            Report::KilledAtBirth,
-            ExitStatus::Signal {
-                number: libc::SIGKILL,
-                ..
-            },
-        ) => {}
+        (Report::KilledAtBirth, ExitStatus::Signal { number: libc::SIGKILL, .. }) => {}
         (Report::Executed, ExitStatus::Code(0)) => {}
         other => panic!("neither killed at birth nor alive: {other:?}"),
     }
@@ -298,29 +229,25 @@ fn the_probe_chooses_a_way_that_works_even_where_the_callers_own_cgroup_was_kill
 
 #[test]
 fn a_raised_limit_of_descriptors_is_not_inherited() {
-    in_own_process(
-        module_path!(),
-        "a_raised_limit_of_descriptors_is_not_inherited",
-        || {
-            use nix::sys::resource::{Resource, getrlimit, setrlimit};
-            setrlimit(Resource::RLIMIT_NOFILE, 256, 4096).unwrap();
-            // Beyond the hard limit only with CAP_SYS_RESOURCE, which a container may lack.
-            let raised = raise_nofile_limit();
-            assert!(raised >= 4096);
-            assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap().0, raised);
-            // More descriptors than the child's limit must not keep it from opening what it needs.
-            let many: Vec<_> = (0..300).map(|_| tempfile::tempfile().unwrap()).collect();
-            let tree = TestTree::new("nofile");
-            let mut asked = shell("echo $(ulimit -Sn) $(ulimit -Hn)");
-            asked.oom_score_adj = Some(1);
-            let output = start(&tree.leaf(), &asked, How::WriteProcs).output_of_success();
-            assert_eq!(output, "256 4096\n");
-            asked.ulimits = vec![(libc::RLIMIT_NOFILE, 50, 60)];
-            let output = start(&tree.leaf(), &asked, How::IntoCgroup).output_of_success();
-            assert_eq!(output, "50 60\n");
-            drop(many);
-        },
-    );
+    in_own_process(module_path!(), "a_raised_limit_of_descriptors_is_not_inherited", || {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        setrlimit(Resource::RLIMIT_NOFILE, 256, 4096).unwrap();
+        // Beyond the hard limit only with CAP_SYS_RESOURCE, which a container may lack.
+        let raised = raise_nofile_limit();
+        assert!(raised >= 4096);
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap().0, raised);
+        // More descriptors than the child's limit must not keep it from opening what it needs.
+        let many: Vec<_> = (0..300).map(|_| tempfile::tempfile().unwrap()).collect();
+        let tree = TestTree::new("nofile");
+        let mut asked = shell("echo $(ulimit -Sn) $(ulimit -Hn)");
+        asked.oom_score_adj = Some(1);
+        let output = start(&tree.leaf(), &asked, How::WriteProcs).output_of_success();
+        assert_eq!(output, "256 4096\n");
+        asked.ulimits = vec![(libc::RLIMIT_NOFILE, 50, 60)];
+        let output = start(&tree.leaf(), &asked, How::IntoCgroup).output_of_success();
+        assert_eq!(output, "50 60\n");
+        drop(many);
+    });
 }
 
 #[test]
