@@ -37,18 +37,22 @@
 //! event may serve for both.
 
 pub mod graph;
+pub mod load;
 pub mod main_process;
 pub mod name;
 pub mod outcome;
 pub mod record;
 pub mod service;
+mod service_end;
 pub mod service_life;
+mod service_record;
 mod service_world;
 pub mod status;
 pub mod supervisor;
 pub mod unit;
 #[cfg(test)]
 mod walk;
+mod wants;
 pub mod why;
 
 use std::sync::Arc;

@@ -8,11 +8,7 @@ use super::why::{Obstacle, Why};
 /// Judges an order by the state now. `None`: not decided yet. Otherwise whether it was carried
 /// out, and one line for people.
 #[must_use]
-pub fn judge(
-    order: Order,
-    service: &Service,
-    obstacles: &[Obstacle],
-) -> Option<(bool, String)> {
+pub fn judge(order: Order, service: &Service, obstacles: &[Obstacle]) -> Option<(bool, String)> {
     match order {
         Order::Start | Order::Restart => judge_start(service, obstacles),
         Order::Stop => service.life().is_none().then(|| (true, "stopped".to_owned())),

@@ -3,114 +3,42 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::graph::{self, Cycle};
+use super::graph;
 use super::name::UnitName;
 use super::record::Record;
 use super::service::{Input, Service, State};
-use super::service_life::{First, Life};
 use super::status::StateWord;
-use super::unit::{Condition, Need, Unit};
-use super::why::{Because, Obstacle, Why};
+use super::unit::Unit;
+use super::why::{Because, Why};
 use super::{Action, Event, Moment, Order, Refusal, Want};
-
-/// What a change of the unit directory did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Loaded {
-    /// New units.
-    pub added: Vec<UnitName>,
-    /// Units that differ from before; living services keep the old one until they are at rest.
-    pub changed: Vec<UnitName>,
-    /// Units that are gone; living services stay until they are at rest.
-    pub removed: Vec<UnitName>,
-    /// Circles; their units were not taken.
-    pub cycles: Vec<Cycle>,
-}
 
 /// A service and what only the supervisor of all knows about it.
 #[derive(Debug, Clone)]
-struct Slot {
-    service: Service,
+pub(super) struct Slot {
+    pub(super) service: Service,
     /// The unit from the next start on.
-    next: Option<Arc<Unit>>,
+    pub(super) next: Option<Arc<Unit>>,
     /// The unit's file is gone.
-    gone: bool,
+    pub(super) gone: bool,
     /// Why it is wanted down, when it is.
-    because: Because,
+    pub(super) because: Because,
     /// Those that name this unit in `depends_on` or `after`.
-    dependents: Vec<UnitName>,
-    deadline: Option<Moment>,
+    pub(super) dependents: Vec<UnitName>,
+    pub(super) deadline: Option<Moment>,
 }
 
 /// All services. Feed it events, then take its actions.
 #[derive(Debug, Clone, Default)]
 pub struct Supervisor {
-    slots: BTreeMap<UnitName, Slot>,
+    pub(super) slots: BTreeMap<UnitName, Slot>,
     deadlines: BTreeSet<(Moment, UnitName)>,
     /// Services whose wants or surroundings have changed.
-    restless: BTreeSet<UnitName>,
+    pub(super) restless: BTreeSet<UnitName>,
     actions: Vec<Action>,
     going_down: bool,
 }
 
 impl Supervisor {
-    /// Takes the units of the directory as they are now. New ones are not started by this.
-    pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Loaded {
-        let cycles = graph::cycles(&units);
-        let refused: BTreeSet<UnitName> =
-            cycles.iter().flat_map(|cycle| cycle.0.iter().cloned()).collect();
-        let mut loaded = Loaded { cycles, ..Loaded::default() };
-        let mut before: BTreeSet<UnitName> = self.slots.keys().cloned().collect();
-        for slot in self.slots.values_mut() {
-            slot.dependents.clear();
-        }
-        let mut edges = Vec::new();
-        for unit in units {
-            before.remove(&unit.name);
-            if refused.contains(&unit.name) {
-                continue;
-            }
-            edges.extend(graph::before(&unit).map(|to| (to.clone(), unit.name.clone())));
-            self.take(Arc::new(unit), now, &mut loaded);
-        }
-        for (to, from) in edges {
-            if let Some(slot) = self.slots.get_mut(&to) {
-                slot.dependents.push(from);
-            }
-        }
-        for name in before {
-            if let Some(slot) = self.slots.get_mut(&name) {
-                slot.gone = true;
-                loaded.removed.push(name);
-            }
-        }
-        self.restless.extend(self.slots.keys().cloned());
-        self.settle(now);
-        loaded
-    }
-
-    fn take(&mut self, unit: Arc<Unit>, now: Moment, loaded: &mut Loaded) {
-        let name = unit.name.clone();
-        let Some(slot) = self.slots.get_mut(&name) else {
-            let slot = Slot {
-                service: Service::new(unit, now),
-                next: None,
-                gone: false,
-                because: Because::Asked,
-                dependents: Vec::new(),
-                deadline: None,
-            };
-            self.slots.insert(name.clone(), slot);
-            loaded.added.push(name);
-            return;
-        };
-        slot.gone = false;
-        let current = slot.next.as_ref().unwrap_or(slot.service.unit());
-        if **current != *unit {
-            slot.next = Some(unit);
-            loaded.changed.push(name);
-        }
-    }
-
     /// Takes over what an earlier supervisor left of a unit that is loaded.
     pub fn adopt(&mut self, name: &str, record: &Record, populated: bool, now: Moment) {
         let Some((name, slot)) = get_mut(&mut self.slots, name) else {
@@ -246,94 +174,6 @@ impl Supervisor {
         self.slots.iter().map(|(name, slot)| (name, &slot.service))
     }
 
-    /// What keeps a service from starting, first what waiting will not help.
-    #[must_use]
-    pub fn obstacles(&self, name: &str) -> Vec<Obstacle> {
-        let Some(slot) = self.slots.get(name) else {
-            return Vec::new();
-        };
-        let unit = slot.service.unit();
-        let needs = unit.needs.iter().filter_map(|need| self.obstacle(need));
-        let after = unit.after.iter().filter(|name| {
-            let word = self.slots.get(*name).map(|slot| slot.service.word());
-            matches!(word, Some(StateWord::Blocked | StateWord::Starting))
-        });
-        let mut all: Vec<Obstacle> = needs.chain(after.cloned().map(Obstacle::NotYet)).collect();
-        all.sort_by_key(|obstacle| matches!(obstacle, Obstacle::NotYet(_)));
-        all
-    }
-
-    fn obstacle(&self, need: &Need) -> Option<Obstacle> {
-        let never = |what| need.required.then(|| Obstacle::Never(need.unit.clone(), what));
-        let Some(slot) = self.slots.get(&need.unit).filter(|slot| !slot.gone) else {
-            return never("is not loaded");
-        };
-        let service = &slot.service;
-        let wait = Some(Obstacle::NotYet(need.unit.clone()));
-        match (service.state(), need.condition) {
-            (State::Done, _) | (State::Down { why: Why::Completed }, _) => None,
-            (State::Down { why: Why::Exited(exit) }, Condition::ServiceCompletedSuccessfully)
-                if exit.is_success() =>
-            {
-                None
-            }
-            (
-                State::Up { .. } | State::Reloading { .. },
-                Condition::ServiceStarted | Condition::ServiceHealthy,
-            ) => None,
-            (State::Starting { life, .. }, Condition::ServiceStarted) if is_executed(life) => None,
-            // An optional one that already failed once holds nobody up.
-            (State::Waiting { .. }, _) if !need.required => None,
-            (State::Failed { .. }, _) if service.want() == Want::Down => never("failed"),
-            (State::Down { .. }, _) if service.want() == Want::Down => never("is down"),
-            _ => wait,
-        }
-    }
-
-    fn want_up(&mut self, name: &UnitName) {
-        let mut open = vec![name.clone()];
-        let mut first = true;
-        while let Some(name) = open.pop() {
-            let Some(slot) = self.slots.get_mut(&name) else {
-                continue;
-            };
-            let done =
-                matches!(slot.service.state(), State::Done | State::Down { why: Why::Completed });
-            // What a person named is started in any case; what it needs, only if it is not there.
-            if first || (slot.service.want() == Want::Down && !done) {
-                slot.service.set_want(Want::Up);
-                open.extend(slot.service.unit().needs.iter().map(|need| need.unit.clone()));
-                self.restless.insert(name);
-            }
-            first = false;
-        }
-    }
-
-    fn want_down(&mut self, name: &UnitName, because: &Because) {
-        let mut open = vec![(name.clone(), because.clone())];
-        while let Some((name, because)) = open.pop() {
-            let Some(slot) = self.slots.get_mut(&name) else {
-                continue;
-            };
-            let asked = because == Because::Asked;
-            if slot.service.want() == Want::Down && !asked {
-                continue;
-            }
-            slot.service.set_want(Want::Down);
-            slot.because = because;
-            let dependents = slot.dependents.clone();
-            self.restless.insert(name.clone());
-            for other in dependents {
-                let needs_it = self.slots.get(&other).is_some_and(|slot| {
-                    slot.service.unit().needs.iter().any(|need| need.required && need.unit == name)
-                });
-                if needs_it {
-                    open.push((other, Because::Needs(name.to_string())));
-                }
-            }
-        }
-    }
-
     /// The only way to a service's `step`: keeps the deadlines, and wakes the neighbours.
     fn apply(&mut self, name: &UnitName, input: Input, now: Moment) {
         let Some(slot) = self.slots.get_mut(name) else {
@@ -376,7 +216,7 @@ impl Supervisor {
         slot.deadline = deadline;
     }
 
-    fn settle(&mut self, now: Moment) {
+    pub(super) fn settle(&mut self, now: Moment) {
         while let Some(name) = self.restless.pop_first() {
             self.drive(&name, now);
         }
@@ -440,21 +280,6 @@ impl Supervisor {
             ) => {}
         }
     }
-
-    /// Whether others that go after it have yet to end before it may.
-    fn is_held_up_by_dependents(&self, name: &UnitName) -> bool {
-        let Some(slot) = self.slots.get(name) else {
-            return false;
-        };
-        slot.dependents
-            .iter()
-            .filter_map(|other| self.slots.get(other))
-            .any(|other| other.service.life().is_some() && other.service.want() == Want::Down)
-    }
-}
-
-const fn is_executed(life: &Life) -> bool {
-    matches!(life.first, First::Running(_) | First::Ended(_))
 }
 
 fn reload_is_possible(service: &Service) -> Result<(), Refusal> {
