@@ -50,7 +50,7 @@ fn a_fork_bomb_is_ended_by_one_kill() {
             core: false
         }
     );
-    assert_eq!(leaf.members().unwrap(), []);
+    assert_eq!(leaf.members().unwrap(), [] as [u32; 0]);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_leaf_that_has_vanished_is_empty_and_may_be_killed_and_removed() {
     assert!(!leaf.populated().unwrap());
     leaf.remove().unwrap();
     assert!(!leaf.populated().unwrap());
-    assert_eq!(leaf.members().unwrap(), []);
+    assert_eq!(leaf.members().unwrap(), [] as [u32; 0]);
     assert_eq!(leaf.signal_all(libc::SIGTERM, true).unwrap(), 0);
     leaf.kill().unwrap();
     leaf.kill_by_freezing().unwrap();
