@@ -37,15 +37,20 @@
 //! event may serve for both.
 
 pub mod graph;
+#[cfg(test)]
+mod life_tests;
 pub mod load;
 pub mod main_process;
 pub mod name;
 pub mod outcome;
 pub mod record;
+#[cfg(test)]
+mod rig;
 pub mod service;
 mod service_end;
 pub mod service_life;
 mod service_record;
+mod service_time;
 mod service_world;
 pub mod status;
 pub mod supervisor;

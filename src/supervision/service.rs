@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::service_life::{Control, Life, Main};
+use super::service_life::{Life, Main};
 use super::status::StateWord;
 use super::unit::{Millis, Reload, Unit};
 use super::why::{Because, Exit, Why};
@@ -11,8 +11,6 @@ use super::{Action, Event, Moment, Pid, Role, Want, Who};
 /// How long a killed leaf may stay populated before people are told, in milliseconds; the pause
 /// doubles each time.
 pub(super) const STUCK_AFTER: Millis = 2_000;
-/// SIGKILL's number, the same on every Linux (signal(7)).
-const SIGKILL: i32 = 9;
 /// How long a reload may take, in milliseconds.
 pub(super) const RELOAD_TIMEOUT: Millis = 90_000;
 
@@ -211,6 +209,21 @@ impl Service {
         }
     }
 
+    /// Whether it is ending for this reason.
+    pub fn is_ending_because(&self, reason: &Because) -> bool {
+        match &self.state {
+            State::Stopping { because, .. } | State::Killing { because, .. } => because == reason,
+            State::Down { .. }
+            | State::Blocked
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Up { .. }
+            | State::Reloading { .. }
+            | State::Done
+            | State::Failed { .. } => false,
+        }
+    }
+
     /// The main process, where it is known.
     pub fn main_pid(&self) -> Option<Pid> {
         self.life().and_then(|life| life.main_pid(self.unit.kind))
@@ -230,28 +243,11 @@ impl Service {
         }
     }
 
-    /// When a [`Input::Tick`] will do something.
-    pub fn deadline(&self) -> Option<Moment> {
-        let earlier = |a: Option<Moment>, b: Option<Moment>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        match &self.state {
-            State::Down { .. } | State::Blocked | State::Done | State::Failed { .. } => None,
-            State::Waiting { until, .. } => Some(*until),
-            State::Starting { life, give_up } => earlier(*give_up, life.look_at()),
-            State::Up { life } => life.look_at(),
-            State::Reloading { life, give_up } => earlier(Some(*give_up), life.look_at()),
-            State::Stopping { kill_at, .. } => Some(*kill_at),
-            State::Killing { report_at, .. } => Some(*report_at),
-        }
-    }
-
     /// The one function that changes the state. Says so by [`Action::Changed`] and keeps it by
     /// [`Action::Save`].
     pub fn step(&mut self, input: Input, now: Moment, out: &mut Vec<Action>) {
         let from = self.word();
-        let pids = (self.main_pid(), self.life().and_then(Life::first_pid));
+        let record = self.record();
         let state = std::mem::replace(&mut self.state, State::Blocked);
         self.state = match input {
             Input::Begin => self.begin(state, now, out),
@@ -267,15 +263,19 @@ impl Service {
             let name = self.unit.name.clone();
             out.push(Action::Changed { name, start: self.starts, from, to, why: self.why() });
         }
-        if from != to || pids != (self.main_pid(), self.life().and_then(Life::first_pid)) {
-            out.push(Action::Save { name: self.unit.name.clone(), record: self.record() });
+        let after = self.record();
+        if record != after {
+            out.push(Action::Save { name: self.unit.name.clone(), record: after });
         }
     }
 
     fn begin(&mut self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
         match state {
-            State::Waiting { .. } => self.restarts += 1,
-            State::Down { .. } | State::Blocked | State::Done | State::Failed { .. } => {}
+            State::Down { .. }
+            | State::Blocked
+            | State::Waiting { .. }
+            | State::Done
+            | State::Failed { .. } => {}
             // Law 1: nothing starts over living processes.
             alive @ (State::Starting { .. }
             | State::Up { .. }
@@ -283,6 +283,8 @@ impl Service {
             | State::Stopping { .. }
             | State::Killing { .. }) => return alive,
         }
+        // Every attempt since a person's order is a restart, also one that was blocked in between.
+        self.restarts += u32::from(self.attempts > 0);
         self.starts += 1;
         out.push(Action::Spawn {
             unit: Arc::clone(&self.unit),
@@ -297,6 +299,7 @@ impl Service {
         let State::Up { mut life } = state else {
             return state;
         };
+        life.reload_failed = None;
         match (&self.unit.reload, life.main_pid(self.unit.kind)) {
             (Some(Reload::Command(_)), _) => {
                 self.spawn_control(&mut life, Role::Reload, out);
@@ -308,64 +311,6 @@ impl Service {
                 State::Up { life }
             }
             (Some(Reload::Signal(_)), None) | (None, _) => State::Up { life },
-        }
-    }
-
-    fn tick(&mut self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
-        match state {
-            State::Starting { life, give_up: Some(at) } if at <= now => {
-                let limit = self.unit.start_timeout.unwrap_or(0);
-                self.signal(life, Because::StartTimeout(limit), now, out)
-            }
-            State::Reloading { mut life, give_up } if give_up <= now => {
-                if let Control::Running(pid) = life.control {
-                    let (name, start) = (self.unit.name.clone(), life.start);
-                    let (who, signal) = (Who::One(pid), SIGKILL);
-                    out.push(Action::Signal { name, start, who, signal });
-                }
-                life.control = Control::None;
-                State::Up { life }
-            }
-            State::Stopping { life, because, kill_at } if kill_at <= now => {
-                if life.control == Control::None {
-                    self.kill(life, because, now, out)
-                } else {
-                    // The stop command overran: its processes get the signal with the others.
-                    self.signal(life, because, now, out)
-                }
-            }
-            State::Killing { life, because, report_at, pause } if report_at <= now => {
-                let (name, start) = (self.unit.name.clone(), life.start);
-                out.push(Action::KillTree { name: name.clone(), start });
-                out.push(Action::ReportStuck { name, start });
-                State::Killing { life, because, report_at: now + pause * 2, pause: pause * 2 }
-            }
-            State::Starting { mut life, give_up } => {
-                self.look(&mut life, now, out);
-                State::Starting { life, give_up }
-            }
-            State::Up { mut life } => {
-                self.look(&mut life, now, out);
-                State::Up { life }
-            }
-            State::Reloading { mut life, give_up } => {
-                self.look(&mut life, now, out);
-                State::Reloading { life, give_up }
-            }
-            // The supervisor decides about a pause that is over: dependencies have a say.
-            rest @ (State::Waiting { .. }
-            | State::Stopping { .. }
-            | State::Killing { .. }
-            | State::Down { .. }
-            | State::Blocked
-            | State::Done
-            | State::Failed { .. }) => rest,
-        }
-    }
-
-    fn look(&self, life: &mut Life, now: Moment, out: &mut Vec<Action>) {
-        if life.take_look(now) {
-            out.push(Action::FindMain { name: self.unit.name.clone(), start: life.start });
         }
     }
 }

@@ -64,9 +64,13 @@ impl Service {
             (KillMode::Mixed, None) | (KillMode::ControlGroup, _) => Who::All,
         };
         life.control = Control::None;
+        self.send_stop_signal(&life, who, out);
+        State::Stopping { life, because, kill_at: now + self.unit.stop.grace }
+    }
+
+    pub(super) fn send_stop_signal(&self, life: &Life, who: Who, out: &mut Vec<Action>) {
         let (name, start, signal) = (self.unit.name.clone(), life.start, self.unit.stop.signal);
         out.push(Action::Signal { name, start, who, signal });
-        State::Stopping { life, because, kill_at: now + self.unit.stop.grace }
     }
 
     pub(super) fn kill(

@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use super::service::{Input, Service, State};
-use super::service_life::{First, Life, Main};
+use super::service_life::{Control, First, Life, Main};
 use super::status::StateWord;
 use super::unit::Kind;
 use super::why::{Because, Exit, Why};
@@ -29,12 +29,21 @@ impl Service {
             life
         };
         self.state = match record.state {
-            StateWord::Starting if self.unit.kind == Kind::Auto => State::Up { life: life() },
+            // Nobody will tell again that the program was executed; or, where the first process
+            // is not known, that it forked.
+            StateWord::Starting if matches!(self.unit.kind, Kind::Auto | Kind::Simple) => {
+                State::Up { life: life() }
+            }
+            StateWord::Starting if self.unit.kind == Kind::Forking && record.first.is_none() => {
+                State::Up { life: life() }
+            }
             StateWord::Starting => State::Starting { life: life(), give_up: record.deadline },
             StateWord::Up | StateWord::Reloading => State::Up { life: life() },
             // The leaf is killed again: a kill that was cut short must not leave anything.
             StateWord::Stopping | StateWord::Killing => {
-                State::Stopping { life: life(), because, kill_at: record.deadline.unwrap_or(now) }
+                let mut life = life();
+                life.control = record.control.map_or(Control::None, Control::Running);
+                State::Stopping { life, because, kill_at: record.deadline.unwrap_or(now) }
             }
             StateWord::Waiting => State::Waiting {
                 until: record.deadline.unwrap_or(now),
@@ -78,6 +87,10 @@ impl Service {
             wanted: self.want == Want::Up,
             first: life.and_then(Life::first_pid),
             main: self.main_pid(),
+            control: match (&self.state, life.map(|life| life.control)) {
+                (State::Stopping { .. }, Some(Control::Running(pid))) => Some(pid),
+                _ => None,
+            },
             deadline: match &self.state {
                 State::Starting { give_up, .. } => *give_up,
                 State::Stopping { kill_at, .. } => Some(*kill_at),
