@@ -42,6 +42,8 @@ mod life_tests;
 pub mod load;
 pub mod main_process;
 pub mod name;
+#[cfg(test)]
+mod order_tests;
 pub mod outcome;
 pub mod record;
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::graph;
 use super::name::UnitName;
 use super::record::Record;
 use super::service::{Input, Service, State};
 use super::status::StateWord;
 use super::unit::Unit;
-use super::why::{Because, Why};
+use super::wants::is_executed;
+use super::why::{Because, Obstacle, Why};
 use super::{Action, Event, Moment, Order, Refusal, Want};
 
 /// A service and what only the supervisor of all knows about it.
@@ -20,11 +20,20 @@ pub(super) struct Slot {
     pub(super) next: Option<Arc<Unit>>,
     /// The unit's file is gone.
     pub(super) gone: bool,
+    /// It is blocked, and waiting will not help.
+    pub(super) stuck: bool,
     /// Why it is wanted down, when it is.
     pub(super) because: Because,
     /// Those that name this unit in `depends_on` or `after`.
     pub(super) dependents: Vec<UnitName>,
     pub(super) deadline: Option<Moment>,
+}
+
+impl Slot {
+    /// The unit from the next start on.
+    pub(super) fn newest(&self) -> &Arc<Unit> {
+        self.next.as_ref().unwrap_or(self.service.unit())
+    }
 }
 
 /// All services. Feed it events, then take its actions.
@@ -34,19 +43,21 @@ pub struct Supervisor {
     deadlines: BTreeSet<(Moment, UnitName)>,
     /// Services whose wants or surroundings have changed.
     pub(super) restless: BTreeSet<UnitName>,
-    actions: Vec<Action>,
+    pub(super) actions: Vec<Action>,
     going_down: bool,
 }
 
 impl Supervisor {
-    /// Takes over what an earlier supervisor left of a unit that is loaded.
+    /// Takes over what an earlier supervisor left of a unit that is loaded. Nothing is done about
+    /// it before all are taken over and [`Supervisor::start_enabled`] is called: whom a service
+    /// must wait for is not known earlier.
     pub fn adopt(&mut self, name: &str, record: &Record, populated: bool, now: Moment) {
         let Some((name, slot)) = get_mut(&mut self.slots, name) else {
             return;
         };
         slot.service.adopt(record, populated, now, &mut self.actions);
-        self.after_change(&name);
-        self.settle(now);
+        self.keep_deadline(&name);
+        self.wake_around(&name);
     }
 
     /// No start of this unit gets a number up to `number`.
@@ -56,7 +67,7 @@ impl Supervisor {
         }
     }
 
-    /// Wants every one of `names` up that is enabled and was never started.
+    /// Wants every one of `names` up that is enabled and was never started, with what it needs.
     pub fn start_enabled(&mut self, names: &[UnitName], now: Moment) {
         for name in names {
             let Some(slot) = self.slots.get_mut(name) else {
@@ -64,8 +75,7 @@ impl Supervisor {
             };
             let fresh = matches!(slot.service.state(), State::Down { why: Why::NotStarted });
             if fresh && slot.service.unit().enabled && !self.going_down {
-                slot.service.set_want(Want::Up);
-                self.restless.insert(name.clone());
+                self.want_up(name);
             }
         }
         self.settle(now);
@@ -96,7 +106,7 @@ impl Supervisor {
                 }
                 self.want_up(&name);
             }
-            Order::Stop => self.want_down(&name, &Because::Asked),
+            Order::Stop => self.want_down(&name, &Because::Asked, now),
             Order::Reload => {
                 reload_is_possible(&slot.service)?;
                 self.apply(&name, Input::Reload, now);
@@ -175,28 +185,19 @@ impl Supervisor {
     }
 
     /// The only way to a service's `step`: keeps the deadlines, and wakes the neighbours.
-    fn apply(&mut self, name: &UnitName, input: Input, now: Moment) {
+    pub(super) fn apply(&mut self, name: &UnitName, input: Input, now: Moment) {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
-        let before = slot.service.word();
+        // All that others look at: `service_started` is met before the state changes.
+        let seen = |service: &Service| (service.word(), is_executed(service));
+        let before = seen(&slot.service);
         slot.service.step(input, now, &mut self.actions);
-        if before == slot.service.word() {
-            self.keep_deadline(name);
-        } else {
-            self.after_change(name);
-        }
-    }
-
-    fn after_change(&mut self, name: &UnitName) {
+        let changed = before != seen(&slot.service);
         self.keep_deadline(name);
-        let Some(slot) = self.slots.get(name) else {
-            return;
-        };
-        self.restless.insert(name.clone());
-        self.restless.extend(slot.dependents.iter().cloned());
-        // Those it goes after may wait for its end before they stop.
-        self.restless.extend(graph::before(slot.service.unit()).cloned());
+        if changed {
+            self.wake_around(name);
+        }
     }
 
     fn keep_deadline(&mut self, name: &UnitName) {
@@ -231,32 +232,33 @@ impl Supervisor {
             if let Some(unit) = slot.next.take() {
                 slot.service.set_unit(unit);
             }
-            if slot.gone {
-                slot.service.set_want(Want::Down);
-                if let Some(at) = slot.deadline {
-                    self.deadlines.remove(&(at, name.clone()));
-                }
-                self.slots.remove(name);
+            if slot.gone && !self.undo_gone(name, now) {
                 return;
             }
         }
+        let Some(slot) = self.slots.get(name) else {
+            return;
+        };
         let because = slot.because.clone();
-        let slot = &self.slots[name];
         match (slot.service.want(), slot.service.state()) {
             (Want::Up, State::Waiting { until, .. }) if *until > now => {}
             (
                 Want::Up,
                 State::Down { .. } | State::Blocked | State::Waiting { .. } | State::Failed { .. },
             ) => {
-                let free = self.obstacles(name.as_str()).is_empty();
-                self.apply(name, if free { Input::Begin } else { Input::Block }, now);
+                let obstacles = self.obstacles(name.as_str());
+                let stuck = obstacles.iter().any(|it| matches!(it, Obstacle::Never(..)));
+                self.set_stuck(name, stuck);
+                let input = if obstacles.is_empty() { Input::Begin } else { Input::Block };
+                self.apply(name, input, now);
             }
-            (Want::Down, State::Blocked | State::Waiting { .. } | State::Done) => {
+            (Want::Down, State::Blocked | State::Waiting { .. }) => {
                 self.apply(name, Input::End(because), now);
             }
-            (Want::Down, State::Starting { .. } | State::Up { .. } | State::Reloading { .. })
-                if !self.is_held_up_by_dependents(name) =>
-            {
+            (
+                Want::Down,
+                State::Starting { .. } | State::Up { .. } | State::Reloading { .. } | State::Done,
+            ) if !self.is_held_up_by_dependents(name) => {
                 self.apply(name, Input::End(because), now);
             }
             (
@@ -276,9 +278,29 @@ impl Supervisor {
                 | State::Up { .. }
                 | State::Reloading { .. }
                 | State::Stopping { .. }
-                | State::Killing { .. },
+                | State::Killing { .. }
+                | State::Done,
             ) => {}
         }
+    }
+
+    /// Forgets a service at rest whose unit is gone. Gives whether there is still something to
+    /// do: a oneshot that is done is undone first.
+    fn undo_gone(&mut self, name: &UnitName, now: Moment) -> bool {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return false;
+        };
+        let service = &mut slot.service;
+        service.set_want(Want::Down);
+        slot.because = Because::UnitGone;
+        if *service.state() == State::Done && service.unit().stop.command.is_some() {
+            return true;
+        }
+        self.apply(name, Input::End(Because::UnitGone), now);
+        self.slots.remove(name);
+        // A record would count for a later unit of this name.
+        self.actions.retain(|it| !matches!(it, Action::Save { name: of, .. } if of == name));
+        false
     }
 }
 
