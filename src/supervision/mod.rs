@@ -43,6 +43,8 @@ pub mod load;
 pub mod main_process;
 pub mod name;
 #[cfg(test)]
+mod needs_walk;
+#[cfg(test)]
 mod order_tests;
 pub mod outcome;
 pub mod record;
