@@ -186,3 +186,21 @@ fn under_mixed_the_others_are_asked_to_end_once_the_main_process_has() {
     rig.pass(4_000);
     assert_eq!(rig.word("a"), StateWord::Killing);
 }
+
+#[test]
+fn a_first_process_that_decides_and_ended_unseen_is_the_end_under_the_next_supervisor() {
+    for (kind, word) in [
+        (Kind::Simple, StateWord::Stopping),
+        (Kind::Oneshot { remain_after_exit: false }, StateWord::Stopping),
+        (Kind::Forking, StateWord::Up),
+        (Kind::Auto, StateWord::Up),
+    ] {
+        let units = vec![Unit { kind, ..named("a") }];
+        let mut rig = Rig::new(units.clone());
+        rig.ask(Order::Start, "a");
+        rig.execute("a");
+        rig.saved.get_mut("a").unwrap().first = None;
+        rig.restart_supervisor(units, &["a"]);
+        assert_eq!(rig.word("a"), word, "{kind:?}");
+    }
+}

@@ -10,8 +10,8 @@ use super::{Action, Event, Moment, Want};
 
 impl Service {
     /// Takes over what an earlier supervisor left: a living start when `populated`, a state of
-    /// rest otherwise. A start that ended while nobody looked is over now, and its restart policy
-    /// is asked.
+    /// rest otherwise. The record names only processes that are still there. A start that ended
+    /// while nobody looked is over now, and its restart policy is asked.
     pub fn adopt(&mut self, record: &Record, populated: bool, now: Moment, out: &mut Vec<Action>) {
         self.starts = self.starts.max(record.start);
         self.restarts = record.restarts;
@@ -60,8 +60,22 @@ impl Service {
         if let State::Up { life } = &mut self.state {
             life.up_since = Some(record.since);
         }
-        if self.word().is_alive() && !populated {
+        if !self.word().is_alive() {
+            return;
+        }
+        if !populated {
             self.step(Input::World(Event::Emptied), now, out);
+        } else if record.first.is_none() && self.ends_with_first(record.state) {
+            self.step(Input::End(Because::FirstEnded(Exit::Unknown)), now, out);
+        }
+    }
+
+    /// Whether a first process that is not there any more is the end of a start in this state.
+    fn ends_with_first(&self, word: StateWord) -> bool {
+        match self.unit.kind {
+            Kind::Simple => matches!(word, StateWord::Up | StateWord::Reloading),
+            Kind::Oneshot { .. } => word == StateWord::Starting,
+            Kind::Auto | Kind::Forking | Kind::Notify => false,
         }
     }
 

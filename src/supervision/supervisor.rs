@@ -173,6 +173,12 @@ impl Supervisor {
         self.slots.get(name).map(|slot| &slot.service)
     }
 
+    /// The unit that a service follows from its next start on.
+    #[must_use]
+    pub fn newest_unit(&self, name: &str) -> Option<&Arc<Unit>> {
+        self.slots.get(name).map(Slot::newest)
+    }
+
     /// Those that name this unit in `depends_on` or `after`.
     #[must_use]
     pub fn dependents(&self, name: &str) -> Option<Vec<UnitName>> {
