@@ -18,7 +18,7 @@ use crate::supervision::status::{Problem, StateWord};
 use crate::supervision::unit::{
     KillMode, Kind, Limits, Process, Restart, RestartPolicy, Stop, Unit,
 };
-use crate::supervision::{Moment, Pid};
+use crate::supervision::{self, Moment, Pid};
 use crate::unit_file::{BadUnit, Loaded};
 
 use super::chores::Chore;
@@ -89,10 +89,12 @@ impl Launcher {
             self.chores.add(Chore::Remove { name, leaf });
             return None;
         }
-        let record = record.unwrap_or_else(|| unknown(number, now));
-        let watched: Vec<Pid> = [record.first, record.main].into_iter().flatten().collect();
-        for pid in watched.into_iter().filter(|pid| leaf.contains(*pid)) {
-            self.watch_adopted(&start, pid);
+        let mut record = record.unwrap_or_else(|| unknown(number, now));
+        for known in [&mut record.first, &mut record.main, &mut record.control] {
+            *known = known.filter(|pid| leaf.contains(*pid));
+            if let Some(pid) = *known {
+                self.watch_adopted(&start, pid);
+            }
         }
         self.leaves.add(&start, leaf, &self.leaf_events);
         self.supervisor.adopt(name.as_str(), &record, populated, now);
@@ -121,16 +123,21 @@ impl Launcher {
 
     /// Takes the unit files that were read again.
     pub(super) fn take_units(&mut self, result: std::io::Result<Loaded>, now: Moment) {
-        let read = match result {
-            Ok(read) => read,
+        let loaded = match result {
+            Ok(read) => {
+                let units = self.with_last_good(read.units, &read.bad);
+                let loaded = self.supervisor.load(units, now);
+                self.report(read.bad, &loaded.cycles);
+                loaded
+            }
             Err(error) => {
                 let dir = self.options.units.display();
-                log::error!("cannot read {dir}: {error}; all units stay as they are");
-                Loaded { units: Vec::new(), bad: Vec::new() }
+                let text = format!("cannot read {dir}: {error}; all units stay as they are");
+                log::error!("{text}");
+                self.problems = vec![Problem { name: dir.to_string(), text }];
+                supervision::load::Loaded::default()
             }
         };
-        let loaded = self.supervisor.load(read.units, now);
-        self.report(read.bad, &loaded.cycles);
         self.supervisor.start_enabled(&loaded.added, now);
         for name in &loaded.removed {
             self.forget_removed(name);
@@ -145,6 +152,18 @@ impl Launcher {
         for call in std::mem::take(&mut self.calls.readers) {
             self.server.reply(call, &reply, now);
         }
+    }
+
+    /// A unit whose file cannot be used any more stays as it was: a slip in an editor is no order
+    /// to give a service up.
+    fn with_last_good(&self, mut units: Vec<Unit>, bad: &[BadUnit]) -> Vec<Unit> {
+        for bad in bad {
+            let known = units.iter().any(|unit| unit.name.as_str() == bad.name);
+            if let Some(unit) = self.supervisor.newest_unit(&bad.name).filter(|_| !known) {
+                units.push((**unit).clone());
+            }
+        }
+        units
     }
 
     /// Removes what a unit leaves behind whose file is gone, once it is at rest.
@@ -190,6 +209,7 @@ fn unknown(start: u64, now: Moment) -> Record {
         wanted: true,
         first: None,
         main: None,
+        control: None,
         deadline: None,
         because: None,
         why: None,

@@ -138,6 +138,8 @@ impl Launcher {
 
     /// Reads the level of every leaf that woke.
     pub(super) fn take_leaf_events(&mut self, now: Moment) {
+        // How the last process ended is told before that it was the last: whichever came first.
+        self.bury_all(now);
         let drained = self.leaf_events.drain();
         let woken: Vec<Start> = if drained.overflow {
             self.leaves.starts()

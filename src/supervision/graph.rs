@@ -1,5 +1,6 @@
 //! Who goes before whom: finds units that wait for each other in a circle.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -31,7 +32,8 @@ pub fn before(unit: &Unit) -> impl Iterator<Item = &UnitName> {
 /// exactly one; a unit that only waits for one on a cycle is in none. Iterative, so that a chain
 /// of any length does not use up the stack.
 #[must_use]
-pub fn cycles(units: &[Unit]) -> Vec<Cycle> {
+pub fn cycles<U: Borrow<Unit>>(units: &[U]) -> Vec<Cycle> {
+    let units: Vec<&Unit> = units.iter().map(Borrow::borrow).collect();
     let index: BTreeMap<&str, usize> =
         units.iter().enumerate().map(|(at, unit)| (unit.name.as_str(), at)).collect();
     let edges: Vec<Vec<usize>> = units

@@ -37,18 +37,31 @@
 //! event may serve for both.
 
 pub mod graph;
+#[cfg(test)]
+mod life_tests;
+pub mod load;
 pub mod main_process;
 pub mod name;
+#[cfg(test)]
+mod needs_walk;
+#[cfg(test)]
+mod order_tests;
 pub mod outcome;
 pub mod record;
+#[cfg(test)]
+mod rig;
 pub mod service;
+mod service_end;
 pub mod service_life;
+mod service_record;
+mod service_time;
 mod service_world;
 pub mod status;
 pub mod supervisor;
 pub mod unit;
 #[cfg(test)]
 mod walk;
+mod wants;
 pub mod why;
 
 use std::sync::Arc;

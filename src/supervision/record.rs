@@ -27,6 +27,9 @@ pub struct Record {
     /// The main process, if it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub main: Option<Pid>,
+    /// The stop command, if it was running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Pid>,
     /// When the start or the stop runs out of time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Moment>,

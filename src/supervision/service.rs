@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use super::record::Record;
-use super::service_life::{Control, First, Life, Main};
+use super::service_life::{Life, Main};
 use super::status::StateWord;
-use super::unit::{Kind, Millis, Reload, Unit};
+use super::unit::{Millis, Reload, Unit};
 use super::why::{Because, Exit, Why};
 use super::{Action, Event, Moment, Pid, Role, Want, Who};
 
 /// How long a killed leaf may stay populated before people are told, in milliseconds; the pause
 /// doubles each time.
-const STUCK_AFTER: Millis = 2_000;
-/// SIGKILL's number, the same on every Linux (signal(7)).
-const SIGKILL: i32 = 9;
+pub(super) const STUCK_AFTER: Millis = 2_000;
 /// How long a reload may take, in milliseconds.
 pub(super) const RELOAD_TIMEOUT: Millis = 90_000;
 
@@ -102,12 +99,12 @@ pub enum Input {
 /// One service.
 #[derive(Debug, Clone)]
 pub struct Service {
-    unit: Arc<Unit>,
+    pub(super) unit: Arc<Unit>,
     pub(super) want: Want,
-    state: State,
-    since: Moment,
-    starts: u64,
-    restarts: u32,
+    pub(super) state: State,
+    pub(super) since: Moment,
+    pub(super) starts: u64,
+    pub(super) restarts: u32,
     pub(super) attempts: u32,
     pub(super) last_exit: Option<Exit>,
 }
@@ -125,53 +122,6 @@ impl Service {
             restarts: 0,
             attempts: 0,
             last_exit: None,
-        }
-    }
-
-    /// Takes over what an earlier supervisor left: a living start when `populated`, a state of
-    /// rest otherwise. A start that ended while nobody looked is over now, and its restart policy
-    /// is asked.
-    pub fn adopt(&mut self, record: &Record, populated: bool, now: Moment, out: &mut Vec<Action>) {
-        self.starts = self.starts.max(record.start);
-        self.restarts = record.restarts;
-        self.attempts = record.attempts;
-        self.want = if record.wanted { Want::Up } else { Want::Down };
-        self.since = record.since.min(now);
-        let because = record.because.clone().unwrap_or(Because::Asked);
-        let life = || {
-            let mut life = Life::new(record.start);
-            life.first = record.first.map_or(First::Ended(Exit::Unknown), First::Running);
-            life.main = record.main.map_or(Main::Unknown, Main::Guessed);
-            if record.main.is_none() {
-                life.look_soon(now);
-            }
-            life
-        };
-        self.state = match record.state {
-            StateWord::Starting if self.unit.kind == Kind::Auto => State::Up { life: life() },
-            StateWord::Starting => State::Starting { life: life(), give_up: record.deadline },
-            StateWord::Up | StateWord::Reloading => State::Up { life: life() },
-            // The leaf is killed again: a kill that was cut short must not leave anything.
-            StateWord::Stopping | StateWord::Killing => {
-                State::Stopping { life: life(), because, kill_at: record.deadline.unwrap_or(now) }
-            }
-            StateWord::Waiting => State::Waiting {
-                until: record.deadline.unwrap_or(now),
-                why: record.why.clone().unwrap_or(Why::NotStarted),
-            },
-            StateWord::Done => State::Done,
-            StateWord::Failed => {
-                State::Failed { why: record.why.clone().unwrap_or(Why::NotStarted) }
-            }
-            StateWord::Down | StateWord::Blocked => {
-                State::Down { why: record.why.clone().unwrap_or(Why::NotStarted) }
-            }
-        };
-        if let State::Up { life } = &mut self.state {
-            life.up_since = Some(record.since);
-        }
-        if self.word().is_alive() && !populated {
-            self.step(Input::World(Event::Emptied), now, out);
         }
     }
 
@@ -259,6 +209,21 @@ impl Service {
         }
     }
 
+    /// Whether it is ending for this reason.
+    pub fn is_ending_because(&self, reason: &Because) -> bool {
+        match &self.state {
+            State::Stopping { because, .. } | State::Killing { because, .. } => because == reason,
+            State::Down { .. }
+            | State::Blocked
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Up { .. }
+            | State::Reloading { .. }
+            | State::Done
+            | State::Failed { .. } => false,
+        }
+    }
+
     /// The main process, where it is known.
     pub fn main_pid(&self) -> Option<Pid> {
         self.life().and_then(|life| life.main_pid(self.unit.kind))
@@ -278,63 +243,11 @@ impl Service {
         }
     }
 
-    /// When a [`Input::Tick`] will do something.
-    pub fn deadline(&self) -> Option<Moment> {
-        let earlier = |a: Option<Moment>, b: Option<Moment>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        match &self.state {
-            State::Down { .. } | State::Blocked | State::Done | State::Failed { .. } => None,
-            State::Waiting { until, .. } => Some(*until),
-            State::Starting { life, give_up } => earlier(*give_up, life.look_at()),
-            State::Up { life } => life.look_at(),
-            State::Reloading { life, give_up } => earlier(Some(*give_up), life.look_at()),
-            State::Stopping { kill_at, .. } => Some(*kill_at),
-            State::Killing { report_at, .. } => Some(*report_at),
-        }
-    }
-
-    /// What the next supervisor must know.
-    pub fn record(&self) -> Record {
-        let life = self.life();
-        let because = match &self.state {
-            State::Stopping { because, .. } | State::Killing { because, .. } => {
-                Some(because.clone())
-            }
-            _ => None,
-        };
-        let why = match &self.state {
-            State::Down { why } | State::Failed { why } | State::Waiting { why, .. } => {
-                Some(why.clone())
-            }
-            _ => None,
-        };
-        Record {
-            start: self.starts,
-            state: self.word(),
-            since: self.since,
-            wanted: self.want == Want::Up,
-            first: life.and_then(Life::first_pid),
-            main: self.main_pid(),
-            deadline: match &self.state {
-                State::Starting { give_up, .. } => *give_up,
-                State::Stopping { kill_at, .. } => Some(*kill_at),
-                State::Waiting { until, .. } => Some(*until),
-                _ => None,
-            },
-            because,
-            why,
-            restarts: self.restarts,
-            attempts: self.attempts,
-        }
-    }
-
     /// The one function that changes the state. Says so by [`Action::Changed`] and keeps it by
     /// [`Action::Save`].
     pub fn step(&mut self, input: Input, now: Moment, out: &mut Vec<Action>) {
         let from = self.word();
-        let pids = (self.main_pid(), self.life().and_then(Life::first_pid));
+        let record = self.record();
         let state = std::mem::replace(&mut self.state, State::Blocked);
         self.state = match input {
             Input::Begin => self.begin(state, now, out),
@@ -350,15 +263,19 @@ impl Service {
             let name = self.unit.name.clone();
             out.push(Action::Changed { name, start: self.starts, from, to, why: self.why() });
         }
-        if from != to || pids != (self.main_pid(), self.life().and_then(Life::first_pid)) {
-            out.push(Action::Save { name: self.unit.name.clone(), record: self.record() });
+        let after = self.record();
+        if record != after {
+            out.push(Action::Save { name: self.unit.name.clone(), record: after });
         }
     }
 
     fn begin(&mut self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
         match state {
-            State::Waiting { .. } => self.restarts += 1,
-            State::Down { .. } | State::Blocked | State::Done | State::Failed { .. } => {}
+            State::Down { .. }
+            | State::Blocked
+            | State::Waiting { .. }
+            | State::Done
+            | State::Failed { .. } => {}
             // Law 1: nothing starts over living processes.
             alive @ (State::Starting { .. }
             | State::Up { .. }
@@ -366,6 +283,8 @@ impl Service {
             | State::Stopping { .. }
             | State::Killing { .. }) => return alive,
         }
+        // Every attempt since a person's order is a restart, also one that was blocked in between.
+        self.restarts += u32::from(self.attempts > 0);
         self.starts += 1;
         out.push(Action::Spawn {
             unit: Arc::clone(&self.unit),
@@ -376,76 +295,11 @@ impl Service {
         State::Starting { life: Life::new(self.starts), give_up }
     }
 
-    /// Ends what lives: the stop command where a person asked and the service was up, then the
-    /// signal, then after the grace period the kill.
-    fn end(&mut self, state: State, because: Because, now: Moment, out: &mut Vec<Action>) -> State {
-        let grace = self.unit.stop.grace;
-        match state {
-            State::Starting { life, .. } => self.signal(life, because, now, out),
-            State::Up { mut life } | State::Reloading { mut life, .. } => {
-                if self.unit.stop.command.is_none() || !because.is_wanted() {
-                    return self.signal(life, because, now, out);
-                }
-                self.spawn_control(&mut life, Role::Stop, out);
-                State::Stopping { life, because, kill_at: now + grace }
-            }
-            // The newer reason counts, the older deadline stays.
-            State::Stopping { life, kill_at, .. } => State::Stopping { life, because, kill_at },
-            State::Killing { life, report_at, pause, .. } => {
-                State::Killing { life, because, report_at, pause }
-            }
-            State::Done if self.unit.stop.command.is_some() => {
-                self.starts += 1;
-                let mut life = Life::new(self.starts);
-                self.spawn_control(&mut life, Role::Stop, out);
-                State::Stopping { life, because, kill_at: now + grace }
-            }
-            State::Down { .. }
-            | State::Blocked
-            | State::Waiting { .. }
-            | State::Done
-            | State::Failed { .. } => State::Down { why: Why::Ended(because) },
-        }
-    }
-
-    pub(super) fn spawn_control(&self, life: &mut Life, role: Role, out: &mut Vec<Action>) {
-        life.control = Control::Asked;
-        out.push(Action::Spawn { unit: Arc::clone(&self.unit), start: life.start, role });
-    }
-
-    pub(super) fn signal(
-        &self,
-        mut life: Life,
-        because: Because,
-        now: Moment,
-        out: &mut Vec<Action>,
-    ) -> State {
-        use super::unit::KillMode;
-        let who = match (self.unit.stop.kill_mode, life.main_pid(self.unit.kind)) {
-            (KillMode::Mixed, Some(main)) => Who::One(main),
-            (KillMode::Mixed, None) | (KillMode::ControlGroup, _) => Who::All,
-        };
-        life.control = Control::None;
-        let (name, start, signal) = (self.unit.name.clone(), life.start, self.unit.stop.signal);
-        out.push(Action::Signal { name, start, who, signal });
-        State::Stopping { life, because, kill_at: now + self.unit.stop.grace }
-    }
-
-    pub(super) fn kill(
-        &self,
-        life: Life,
-        because: Because,
-        now: Moment,
-        out: &mut Vec<Action>,
-    ) -> State {
-        out.push(Action::KillTree { name: self.unit.name.clone(), start: life.start });
-        State::Killing { life, because, report_at: now + STUCK_AFTER, pause: STUCK_AFTER }
-    }
-
     fn reload(&self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
         let State::Up { mut life } = state else {
             return state;
         };
+        life.reload_failed = None;
         match (&self.unit.reload, life.main_pid(self.unit.kind)) {
             (Some(Reload::Command(_)), _) => {
                 self.spawn_control(&mut life, Role::Reload, out);
@@ -457,64 +311,6 @@ impl Service {
                 State::Up { life }
             }
             (Some(Reload::Signal(_)), None) | (None, _) => State::Up { life },
-        }
-    }
-
-    fn tick(&mut self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
-        match state {
-            State::Starting { life, give_up: Some(at) } if at <= now => {
-                let limit = self.unit.start_timeout.unwrap_or(0);
-                self.signal(life, Because::StartTimeout(limit), now, out)
-            }
-            State::Reloading { mut life, give_up } if give_up <= now => {
-                if let Control::Running(pid) = life.control {
-                    let (name, start) = (self.unit.name.clone(), life.start);
-                    let (who, signal) = (Who::One(pid), SIGKILL);
-                    out.push(Action::Signal { name, start, who, signal });
-                }
-                life.control = Control::None;
-                State::Up { life }
-            }
-            State::Stopping { life, because, kill_at } if kill_at <= now => {
-                if life.control == Control::None {
-                    self.kill(life, because, now, out)
-                } else {
-                    // The stop command overran: its processes get the signal with the others.
-                    self.signal(life, because, now, out)
-                }
-            }
-            State::Killing { life, because, report_at, pause } if report_at <= now => {
-                let (name, start) = (self.unit.name.clone(), life.start);
-                out.push(Action::KillTree { name: name.clone(), start });
-                out.push(Action::ReportStuck { name, start });
-                State::Killing { life, because, report_at: now + pause * 2, pause: pause * 2 }
-            }
-            State::Starting { mut life, give_up } => {
-                self.look(&mut life, now, out);
-                State::Starting { life, give_up }
-            }
-            State::Up { mut life } => {
-                self.look(&mut life, now, out);
-                State::Up { life }
-            }
-            State::Reloading { mut life, give_up } => {
-                self.look(&mut life, now, out);
-                State::Reloading { life, give_up }
-            }
-            // The supervisor decides about a pause that is over: dependencies have a say.
-            rest @ (State::Waiting { .. }
-            | State::Stopping { .. }
-            | State::Killing { .. }
-            | State::Down { .. }
-            | State::Blocked
-            | State::Done
-            | State::Failed { .. }) => rest,
-        }
-    }
-
-    fn look(&self, life: &mut Life, now: Moment, out: &mut Vec<Action>) {
-        if life.take_look(now) {
-            out.push(Action::FindMain { name: self.unit.name.clone(), start: life.start });
         }
     }
 }

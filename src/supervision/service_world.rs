@@ -2,9 +2,9 @@
 
 use super::service::{Service, State};
 use super::service_life::{Control, First, Life, Main};
-use super::unit::{Kind, RestartPolicy};
+use super::unit::{KillMode, Kind, RestartPolicy};
 use super::why::{Because, Exit, Why};
-use super::{Action, Event, Moment, Notice, Pid, Role, Want};
+use super::{Action, Event, Moment, Notice, Pid, Role, Want, Who};
 
 /// What a process's end means for its service.
 enum Then {
@@ -61,7 +61,7 @@ impl Service {
     ) -> State {
         let mut give_up = give_up;
         if let Event::Notified(Notice { extend: Some(extend), .. }) = event {
-            give_up = Some(now + extend);
+            give_up = give_up.map(|at| at.max(now + extend));
         }
         if let Event::SpawnFailed { role: Role::First, reason, passing } = &event {
             let because = Because::CannotStart { reason: reason.clone(), passing: *passing };
@@ -101,9 +101,13 @@ impl Service {
                 return State::Stopping { life, because: Because::SaidStopping, kill_at };
             }
             Event::Notified(notice) if notice.ready => reloading = None,
-            Event::Notified(notice) if notice.reloading || reloading.is_some() => {
-                let more = notice.extend.unwrap_or(super::service::RELOAD_TIMEOUT);
-                reloading = Some(now + more);
+            Event::Notified(notice) => {
+                if notice.reloading {
+                    reloading = Some(now + super::service::RELOAD_TIMEOUT);
+                }
+                if let Some(extend) = notice.extend {
+                    reloading = reloading.map(|at| at.max(now + extend));
+                }
             }
             Event::SpawnFailed { role: Role::Reload, reason, .. } => {
                 life.reload_failed = Some(reason.clone());
@@ -133,25 +137,25 @@ impl Service {
         now: Moment,
         out: &mut Vec<Action>,
     ) -> State {
-        let control = life.control;
+        let (control, main) = (life.control, life.main_pid(self.unit().kind));
+        let mixed = self.unit().stop.kill_mode == KillMode::Mixed;
         let then = self.note(&mut life, &event, now);
         let kill_at = match &event {
-            Event::Notified(Notice { extend: Some(extend), .. }) => now + extend,
+            Event::Notified(Notice { extend: Some(extend), .. }) => kill_at.max(now + extend),
             _ => kill_at,
         };
         match (then, &event) {
             (Then::Over, _) => self.over(life, Some(because), now, out),
-            // Nothing was spawned into a leaf that holds nothing else.
-            (_, Event::SpawnFailed { .. })
-                if life.first == First::None && !matches!(control, Control::Running(_)) =>
-            {
-                self.over(life, Some(because), now, out)
-            }
             (_, Event::SpawnFailed { role: Role::Stop, .. }) => {
                 self.signal(life, because, now, out)
             }
             (_, Event::Exited { pid, .. }) if control == Control::Running(*pid) => {
                 self.signal(life, because, now, out)
+            }
+            // Nobody is left who would tell the others; the deadline stays.
+            (_, Event::Exited { pid, .. }) if mixed && main == Some(*pid) => {
+                self.send_stop_signal(&life, Who::All, out);
+                State::Stopping { life, because, kill_at }
             }
             (Then::Stay | Then::Up | Then::End(_), _) => State::Stopping { life, because, kill_at },
         }
@@ -164,7 +168,10 @@ impl Service {
         match event {
             Event::Spawned { role: Role::First, pid } => life.first = First::Executing(*pid),
             Event::Spawned { role: Role::Stop | Role::Reload, pid } => {
-                life.control = Control::Running(*pid);
+                // Nobody waits for one whose spawn was overtaken by a signal or a kill.
+                if life.control == Control::Asked {
+                    life.control = Control::Running(*pid);
+                }
             }
             Event::Executed { role: Role::First } => {
                 if let First::Executing(pid) = life.first {
@@ -174,13 +181,21 @@ impl Service {
                     return Then::Up;
                 }
             }
-            Event::Executed { role: Role::Stop | Role::Reload } | Event::SpawnFailed { .. } => {}
+            Event::Executed { role: Role::Stop | Role::Reload } => {}
+            // Nothing was spawned into a leaf that holds nothing else.
+            Event::SpawnFailed { .. } => {
+                if life.first == First::None && !matches!(life.control, Control::Running(_)) {
+                    return Then::Over;
+                }
+            }
             Event::Exited { pid, exit, populated } => {
                 return self.note_exit(life, *pid, *exit, *populated, now);
             }
             // Before the program was executed the leaf may not have been joined yet. The first
             // process is our child then, so its exit will be told.
             Event::Emptied => match life.first {
+                // All that a life without a first process had was its stop command.
+                First::None if life.last_exit.is_some() => return Then::Over,
                 First::None | First::Executing(_) => {}
                 First::Running(_) | First::Ended(_) => return Then::Over,
             },
@@ -207,12 +222,16 @@ impl Service {
     ) -> Then {
         if life.control == Control::Running(pid) {
             life.control = Control::None;
+            if life.first == First::None {
+                life.last_exit = Some(exit);
+            }
         } else if life.first_pid() == Some(pid) {
             let was_main = life.main_pid(self.unit().kind) == Some(pid);
             life.first = First::Ended(exit);
             life.last_exit = Some(exit);
             if was_main {
-                life.main = if exit.is_success() { Main::Unknown } else { Main::Gone(exit) };
+                let forked = exit.is_success() || exit == Exit::Unknown;
+                life.main = if forked { Main::Unknown } else { Main::Gone(exit) };
             }
             if populated {
                 return self.first_ended(life, exit, now);
@@ -281,7 +300,10 @@ impl Service {
             (Some(Because::Completed), _) => Why::Completed,
             (Some(Because::SaidStopping), _) => Why::Exited(verdict),
             (Some(because), _) => Why::Ended(because),
-            (None, Kind::Oneshot { .. }) if first_succeeded => Why::Completed,
+            // Only success has made it up, if it was.
+            (None, Kind::Oneshot { .. }) if first_succeeded || life.up_since.is_some() => {
+                Why::Completed
+            }
             (None, Kind::Forking | Kind::Notify) if first_succeeded && life.up_since.is_none() => {
                 Why::NothingLeft
             }

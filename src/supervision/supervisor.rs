@@ -3,122 +3,61 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::graph::{self, Cycle};
 use super::name::UnitName;
 use super::record::Record;
 use super::service::{Input, Service, State};
-use super::service_life::{First, Life};
 use super::status::StateWord;
-use super::unit::{Condition, Need, Unit};
+use super::unit::Unit;
+use super::wants::is_executed;
 use super::why::{Because, Obstacle, Why};
 use super::{Action, Event, Moment, Order, Refusal, Want};
 
-/// What a change of the unit directory did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Loaded {
-    /// New units.
-    pub added: Vec<UnitName>,
-    /// Units that differ from before; living services keep the old one until they are at rest.
-    pub changed: Vec<UnitName>,
-    /// Units that are gone; living services stay until they are at rest.
-    pub removed: Vec<UnitName>,
-    /// Circles; their units were not taken.
-    pub cycles: Vec<Cycle>,
-}
-
 /// A service and what only the supervisor of all knows about it.
 #[derive(Debug, Clone)]
-struct Slot {
-    service: Service,
+pub(super) struct Slot {
+    pub(super) service: Service,
     /// The unit from the next start on.
-    next: Option<Arc<Unit>>,
+    pub(super) next: Option<Arc<Unit>>,
     /// The unit's file is gone.
-    gone: bool,
+    pub(super) gone: bool,
+    /// It is blocked, and waiting will not help.
+    pub(super) stuck: bool,
     /// Why it is wanted down, when it is.
-    because: Because,
+    pub(super) because: Because,
     /// Those that name this unit in `depends_on` or `after`.
-    dependents: Vec<UnitName>,
-    deadline: Option<Moment>,
+    pub(super) dependents: Vec<UnitName>,
+    pub(super) deadline: Option<Moment>,
+}
+
+impl Slot {
+    /// The unit from the next start on.
+    pub(super) fn newest(&self) -> &Arc<Unit> {
+        self.next.as_ref().unwrap_or(self.service.unit())
+    }
 }
 
 /// All services. Feed it events, then take its actions.
 #[derive(Debug, Clone, Default)]
 pub struct Supervisor {
-    slots: BTreeMap<UnitName, Slot>,
+    pub(super) slots: BTreeMap<UnitName, Slot>,
     deadlines: BTreeSet<(Moment, UnitName)>,
     /// Services whose wants or surroundings have changed.
-    restless: BTreeSet<UnitName>,
-    actions: Vec<Action>,
+    pub(super) restless: BTreeSet<UnitName>,
+    pub(super) actions: Vec<Action>,
     going_down: bool,
 }
 
 impl Supervisor {
-    /// Takes the units of the directory as they are now. New ones are not started by this.
-    pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Loaded {
-        let cycles = graph::cycles(&units);
-        let refused: BTreeSet<UnitName> =
-            cycles.iter().flat_map(|cycle| cycle.0.iter().cloned()).collect();
-        let mut loaded = Loaded { cycles, ..Loaded::default() };
-        let mut before: BTreeSet<UnitName> = self.slots.keys().cloned().collect();
-        for slot in self.slots.values_mut() {
-            slot.dependents.clear();
-        }
-        let mut edges = Vec::new();
-        for unit in units {
-            before.remove(&unit.name);
-            if refused.contains(&unit.name) {
-                continue;
-            }
-            edges.extend(graph::before(&unit).map(|to| (to.clone(), unit.name.clone())));
-            self.take(Arc::new(unit), now, &mut loaded);
-        }
-        for (to, from) in edges {
-            if let Some(slot) = self.slots.get_mut(&to) {
-                slot.dependents.push(from);
-            }
-        }
-        for name in before {
-            if let Some(slot) = self.slots.get_mut(&name) {
-                slot.gone = true;
-                loaded.removed.push(name);
-            }
-        }
-        self.restless.extend(self.slots.keys().cloned());
-        self.settle(now);
-        loaded
-    }
-
-    fn take(&mut self, unit: Arc<Unit>, now: Moment, loaded: &mut Loaded) {
-        let name = unit.name.clone();
-        let Some(slot) = self.slots.get_mut(&name) else {
-            let slot = Slot {
-                service: Service::new(unit, now),
-                next: None,
-                gone: false,
-                because: Because::Asked,
-                dependents: Vec::new(),
-                deadline: None,
-            };
-            self.slots.insert(name.clone(), slot);
-            loaded.added.push(name);
-            return;
-        };
-        slot.gone = false;
-        let current = slot.next.as_ref().unwrap_or(slot.service.unit());
-        if **current != *unit {
-            slot.next = Some(unit);
-            loaded.changed.push(name);
-        }
-    }
-
-    /// Takes over what an earlier supervisor left of a unit that is loaded.
+    /// Takes over what an earlier supervisor left of a unit that is loaded. Nothing is done about
+    /// it before all are taken over and [`Supervisor::start_enabled`] is called: whom a service
+    /// must wait for is not known earlier.
     pub fn adopt(&mut self, name: &str, record: &Record, populated: bool, now: Moment) {
         let Some((name, slot)) = get_mut(&mut self.slots, name) else {
             return;
         };
         slot.service.adopt(record, populated, now, &mut self.actions);
-        self.after_change(&name);
-        self.settle(now);
+        self.keep_deadline(&name);
+        self.wake_around(&name);
     }
 
     /// No start of this unit gets a number up to `number`.
@@ -128,7 +67,7 @@ impl Supervisor {
         }
     }
 
-    /// Wants every one of `names` up that is enabled and was never started.
+    /// Wants every one of `names` up that is enabled and was never started, with what it needs.
     pub fn start_enabled(&mut self, names: &[UnitName], now: Moment) {
         for name in names {
             let Some(slot) = self.slots.get_mut(name) else {
@@ -136,8 +75,7 @@ impl Supervisor {
             };
             let fresh = matches!(slot.service.state(), State::Down { why: Why::NotStarted });
             if fresh && slot.service.unit().enabled && !self.going_down {
-                slot.service.set_want(Want::Up);
-                self.restless.insert(name.clone());
+                self.want_up(name);
             }
         }
         self.settle(now);
@@ -168,7 +106,7 @@ impl Supervisor {
                 }
                 self.want_up(&name);
             }
-            Order::Stop => self.want_down(&name, &Because::Asked),
+            Order::Stop => self.want_down(&name, &Because::Asked, now),
             Order::Reload => {
                 reload_is_possible(&slot.service)?;
                 self.apply(&name, Input::Reload, now);
@@ -235,6 +173,12 @@ impl Supervisor {
         self.slots.get(name).map(|slot| &slot.service)
     }
 
+    /// The unit that a service follows from its next start on.
+    #[must_use]
+    pub fn newest_unit(&self, name: &str) -> Option<&Arc<Unit>> {
+        self.slots.get(name).map(Slot::newest)
+    }
+
     /// Those that name this unit in `depends_on` or `after`.
     #[must_use]
     pub fn dependents(&self, name: &str) -> Option<Vec<UnitName>> {
@@ -246,117 +190,20 @@ impl Supervisor {
         self.slots.iter().map(|(name, slot)| (name, &slot.service))
     }
 
-    /// What keeps a service from starting, first what waiting will not help.
-    #[must_use]
-    pub fn obstacles(&self, name: &str) -> Vec<Obstacle> {
-        let Some(slot) = self.slots.get(name) else {
-            return Vec::new();
-        };
-        let unit = slot.service.unit();
-        let needs = unit.needs.iter().filter_map(|need| self.obstacle(need));
-        let after = unit.after.iter().filter(|name| {
-            let word = self.slots.get(*name).map(|slot| slot.service.word());
-            matches!(word, Some(StateWord::Blocked | StateWord::Starting))
-        });
-        let mut all: Vec<Obstacle> = needs.chain(after.cloned().map(Obstacle::NotYet)).collect();
-        all.sort_by_key(|obstacle| matches!(obstacle, Obstacle::NotYet(_)));
-        all
-    }
-
-    fn obstacle(&self, need: &Need) -> Option<Obstacle> {
-        let never = |what| need.required.then(|| Obstacle::Never(need.unit.clone(), what));
-        let Some(slot) = self.slots.get(&need.unit).filter(|slot| !slot.gone) else {
-            return never("is not loaded");
-        };
-        let service = &slot.service;
-        let wait = Some(Obstacle::NotYet(need.unit.clone()));
-        match (service.state(), need.condition) {
-            (State::Done, _) | (State::Down { why: Why::Completed }, _) => None,
-            (State::Down { why: Why::Exited(exit) }, Condition::ServiceCompletedSuccessfully)
-                if exit.is_success() =>
-            {
-                None
-            }
-            (
-                State::Up { .. } | State::Reloading { .. },
-                Condition::ServiceStarted | Condition::ServiceHealthy,
-            ) => None,
-            (State::Starting { life, .. }, Condition::ServiceStarted) if is_executed(life) => None,
-            // An optional one that already failed once holds nobody up.
-            (State::Waiting { .. }, _) if !need.required => None,
-            (State::Failed { .. }, _) if service.want() == Want::Down => never("failed"),
-            (State::Down { .. }, _) if service.want() == Want::Down => never("is down"),
-            _ => wait,
-        }
-    }
-
-    fn want_up(&mut self, name: &UnitName) {
-        let mut open = vec![name.clone()];
-        let mut first = true;
-        while let Some(name) = open.pop() {
-            let Some(slot) = self.slots.get_mut(&name) else {
-                continue;
-            };
-            let done =
-                matches!(slot.service.state(), State::Done | State::Down { why: Why::Completed });
-            // What a person named is started in any case; what it needs, only if it is not there.
-            if first || (slot.service.want() == Want::Down && !done) {
-                slot.service.set_want(Want::Up);
-                open.extend(slot.service.unit().needs.iter().map(|need| need.unit.clone()));
-                self.restless.insert(name);
-            }
-            first = false;
-        }
-    }
-
-    fn want_down(&mut self, name: &UnitName, because: &Because) {
-        let mut open = vec![(name.clone(), because.clone())];
-        while let Some((name, because)) = open.pop() {
-            let Some(slot) = self.slots.get_mut(&name) else {
-                continue;
-            };
-            let asked = because == Because::Asked;
-            if slot.service.want() == Want::Down && !asked {
-                continue;
-            }
-            slot.service.set_want(Want::Down);
-            slot.because = because;
-            let dependents = slot.dependents.clone();
-            self.restless.insert(name.clone());
-            for other in dependents {
-                let needs_it = self.slots.get(&other).is_some_and(|slot| {
-                    slot.service.unit().needs.iter().any(|need| need.required && need.unit == name)
-                });
-                if needs_it {
-                    open.push((other, Because::Needs(name.to_string())));
-                }
-            }
-        }
-    }
-
     /// The only way to a service's `step`: keeps the deadlines, and wakes the neighbours.
-    fn apply(&mut self, name: &UnitName, input: Input, now: Moment) {
+    pub(super) fn apply(&mut self, name: &UnitName, input: Input, now: Moment) {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
-        let before = slot.service.word();
+        // All that others look at: `service_started` is met before the state changes.
+        let seen = |service: &Service| (service.word(), is_executed(service));
+        let before = seen(&slot.service);
         slot.service.step(input, now, &mut self.actions);
-        if before == slot.service.word() {
-            self.keep_deadline(name);
-        } else {
-            self.after_change(name);
-        }
-    }
-
-    fn after_change(&mut self, name: &UnitName) {
+        let changed = before != seen(&slot.service);
         self.keep_deadline(name);
-        let Some(slot) = self.slots.get(name) else {
-            return;
-        };
-        self.restless.insert(name.clone());
-        self.restless.extend(slot.dependents.iter().cloned());
-        // Those it goes after may wait for its end before they stop.
-        self.restless.extend(graph::before(slot.service.unit()).cloned());
+        if changed {
+            self.wake_around(name);
+        }
     }
 
     fn keep_deadline(&mut self, name: &UnitName) {
@@ -376,7 +223,7 @@ impl Supervisor {
         slot.deadline = deadline;
     }
 
-    fn settle(&mut self, now: Moment) {
+    pub(super) fn settle(&mut self, now: Moment) {
         while let Some(name) = self.restless.pop_first() {
             self.drive(&name, now);
         }
@@ -391,32 +238,33 @@ impl Supervisor {
             if let Some(unit) = slot.next.take() {
                 slot.service.set_unit(unit);
             }
-            if slot.gone {
-                slot.service.set_want(Want::Down);
-                if let Some(at) = slot.deadline {
-                    self.deadlines.remove(&(at, name.clone()));
-                }
-                self.slots.remove(name);
+            if slot.gone && !self.undo_gone(name, now) {
                 return;
             }
         }
+        let Some(slot) = self.slots.get(name) else {
+            return;
+        };
         let because = slot.because.clone();
-        let slot = &self.slots[name];
         match (slot.service.want(), slot.service.state()) {
             (Want::Up, State::Waiting { until, .. }) if *until > now => {}
             (
                 Want::Up,
                 State::Down { .. } | State::Blocked | State::Waiting { .. } | State::Failed { .. },
             ) => {
-                let free = self.obstacles(name.as_str()).is_empty();
-                self.apply(name, if free { Input::Begin } else { Input::Block }, now);
+                let obstacles = self.obstacles(name.as_str());
+                let stuck = obstacles.iter().any(|it| matches!(it, Obstacle::Never(..)));
+                self.set_stuck(name, stuck);
+                let input = if obstacles.is_empty() { Input::Begin } else { Input::Block };
+                self.apply(name, input, now);
             }
-            (Want::Down, State::Blocked | State::Waiting { .. } | State::Done) => {
+            (Want::Down, State::Blocked | State::Waiting { .. }) => {
                 self.apply(name, Input::End(because), now);
             }
-            (Want::Down, State::Starting { .. } | State::Up { .. } | State::Reloading { .. })
-                if !self.is_held_up_by_dependents(name) =>
-            {
+            (
+                Want::Down,
+                State::Starting { .. } | State::Up { .. } | State::Reloading { .. } | State::Done,
+            ) if !self.is_held_up_by_dependents(name) => {
                 self.apply(name, Input::End(because), now);
             }
             (
@@ -436,25 +284,30 @@ impl Supervisor {
                 | State::Up { .. }
                 | State::Reloading { .. }
                 | State::Stopping { .. }
-                | State::Killing { .. },
+                | State::Killing { .. }
+                | State::Done,
             ) => {}
         }
     }
 
-    /// Whether others that go after it have yet to end before it may.
-    fn is_held_up_by_dependents(&self, name: &UnitName) -> bool {
-        let Some(slot) = self.slots.get(name) else {
+    /// Forgets a service at rest whose unit is gone. Gives whether there is still something to
+    /// do: a oneshot that is done is undone first.
+    fn undo_gone(&mut self, name: &UnitName, now: Moment) -> bool {
+        let Some(slot) = self.slots.get_mut(name) else {
             return false;
         };
-        slot.dependents
-            .iter()
-            .filter_map(|other| self.slots.get(other))
-            .any(|other| other.service.life().is_some() && other.service.want() == Want::Down)
+        let service = &mut slot.service;
+        service.set_want(Want::Down);
+        slot.because = Because::UnitGone;
+        if *service.state() == State::Done && service.unit().stop.command.is_some() {
+            return true;
+        }
+        self.apply(name, Input::End(Because::UnitGone), now);
+        self.slots.remove(name);
+        // A record would count for a later unit of this name.
+        self.actions.retain(|it| !matches!(it, Action::Save { name: of, .. } if of == name));
+        false
     }
-}
-
-const fn is_executed(life: &Life) -> bool {
-    matches!(life.first, First::Running(_) | First::Ended(_))
 }
 
 fn reload_is_possible(service: &Service) -> Result<(), Refusal> {

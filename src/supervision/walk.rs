@@ -247,6 +247,7 @@ impl World {
                     member.executed = true;
                 }
                 self.supervisor.adopt("web", &record, !self.members.is_empty(), self.now);
+                self.supervisor.start_enabled(&[], self.now);
                 self.perform()?;
             }
         }

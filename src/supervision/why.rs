@@ -74,6 +74,8 @@ pub enum Because {
     Restart,
     /// A unit that it needs is stopped.
     Needs(String),
+    /// Its unit is not among the files any more.
+    UnitGone,
     /// The system goes down.
     Shutdown,
     /// Its first process failed, or ended where that is the end.
@@ -98,7 +100,7 @@ impl Because {
     #[must_use]
     pub const fn is_wanted(&self) -> bool {
         match self {
-            Self::Asked | Self::Restart | Self::Needs(_) | Self::Shutdown => true,
+            Self::Asked | Self::Restart | Self::Needs(_) | Self::UnitGone | Self::Shutdown => true,
             Self::FirstEnded(_)
             | Self::StartTimeout(_)
             | Self::CannotStart { .. }
@@ -114,6 +116,7 @@ impl fmt::Display for Because {
             Self::Asked => f.write_str("asked to stop"),
             Self::Restart => f.write_str("asked to restart"),
             Self::Needs(unit) => write!(f, "needs {unit}, which is stopped"),
+            Self::UnitGone => f.write_str("its unit is gone"),
             Self::Shutdown => f.write_str("the system goes down"),
             Self::FirstEnded(exit) => write!(f, "first process: {exit}"),
             Self::StartTimeout(limit) => {
@@ -162,6 +165,7 @@ impl Why {
                 Because::Asked
                 | Because::Restart
                 | Because::Needs(_)
+                | Because::UnitGone
                 | Because::Shutdown
                 | Because::Completed
                 | Because::SaidStopping => false,

@@ -1,0 +1,123 @@
+//! Taking the units of the directory: at the beginning and whenever they have changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Moment;
+use super::graph::{self, Cycle};
+use super::name::UnitName;
+use super::service::Service;
+use super::supervisor::{Slot, Supervisor};
+use super::unit::Unit;
+use super::why::Because;
+
+/// What a change of the unit directory did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Loaded {
+    /// New units.
+    pub added: Vec<UnitName>,
+    /// Units that differ from before; living services keep the old one until they are at rest.
+    pub changed: Vec<UnitName>,
+    /// Units that are gone; living services stay until they are at rest.
+    pub removed: Vec<UnitName>,
+    /// Circles; their units were not taken.
+    pub cycles: Vec<Cycle>,
+}
+
+impl Supervisor {
+    /// Takes the units of the directory as they are now. New ones are not started by this.
+    pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Loaded {
+        let mut loaded = Loaded::default();
+        let there: BTreeSet<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
+        for unit in self.without_circles(units, &mut loaded.cycles) {
+            self.take(Arc::new(unit), now, &mut loaded);
+        }
+        for (name, slot) in &mut self.slots {
+            if !there.contains(name) {
+                slot.gone = true;
+                loaded.removed.push(name.clone());
+            }
+        }
+        self.link();
+        self.restless.extend(self.slots.keys().cloned());
+        self.settle(now);
+        loaded
+    }
+
+    /// Refuses units on a circle. One that was loaded before stays as it was, so that another
+    /// circle may come of the old and the new.
+    fn without_circles(&self, mut units: Vec<Unit>, cycles: &mut Vec<Cycle>) -> Vec<Unit> {
+        let mut kept: Vec<Arc<Unit>> = Vec::new();
+        loop {
+            let all: Vec<&Unit> = units.iter().chain(kept.iter().map(Arc::as_ref)).collect();
+            let found = graph::cycles(&all);
+            let refused: BTreeSet<UnitName> =
+                found.iter().flat_map(|cycle| cycle.0.iter().cloned()).collect();
+            cycles.extend(found);
+            let count = units.len();
+            units.retain(|unit| !refused.contains(&unit.name));
+            if units.len() == count {
+                return units;
+            }
+            let olds = refused.iter().filter_map(|name| self.slots.get(name));
+            kept.extend(olds.map(|slot| Arc::clone(slot.newest())));
+        }
+    }
+
+    /// Notes for each unit who goes after it. Services that live stop in the order of the unit
+    /// that they were started with as well, unless old and new orders make a circle.
+    fn link(&mut self) {
+        let newest = self.slots.values().filter(|slot| !slot.gone).map(|slot| &**slot.newest());
+        let with_old: Vec<Unit> = self
+            .slots
+            .values()
+            .map(|slot| {
+                let mut unit = (**slot.newest()).clone();
+                unit.after.extend(graph::before(slot.service.unit()).cloned());
+                unit
+            })
+            .collect();
+        let edges = if graph::cycles(&with_old).is_empty() {
+            edges(with_old.iter())
+        } else {
+            edges(newest)
+        };
+        for slot in self.slots.values_mut() {
+            slot.dependents.clear();
+        }
+        for (to, from) in edges {
+            if let Some(slot) = self.slots.get_mut(&to) {
+                slot.dependents.push(from);
+            }
+        }
+    }
+
+    fn take(&mut self, unit: Arc<Unit>, now: Moment, loaded: &mut Loaded) {
+        let name = unit.name.clone();
+        let Some(slot) = self.slots.get_mut(&name) else {
+            let slot = Slot {
+                service: Service::new(unit, now),
+                next: None,
+                gone: false,
+                stuck: false,
+                because: Because::Asked,
+                dependents: Vec::new(),
+                deadline: None,
+            };
+            self.slots.insert(name.clone(), slot);
+            loaded.added.push(name);
+            return;
+        };
+        slot.gone = false;
+        let current = slot.next.as_ref().unwrap_or(slot.service.unit());
+        if **current != *unit {
+            slot.next = Some(unit);
+            loaded.changed.push(name);
+        }
+    }
+}
+
+/// Who goes before whom.
+fn edges<'a>(units: impl Iterator<Item = &'a Unit>) -> BTreeSet<(UnitName, UnitName)> {
+    units.flat_map(|unit| graph::before(unit).map(|to| (to.clone(), unit.name.clone()))).collect()
+}

@@ -1,0 +1,189 @@
+//! A supervisor of several units with a world that obeys, for tests.
+
+use std::collections::BTreeMap;
+
+use super::name::UnitName;
+use super::record::Record;
+use super::status::StateWord;
+use super::supervisor::Supervisor;
+use super::unit::{Condition, Need, Stop, Unit};
+use super::walk::unit;
+use super::why::Exit;
+use super::{Action, Event, Moment, Notice, Order, Pid, Role};
+
+/// A plain unit of this name.
+pub fn named(name: &str) -> Unit {
+    Unit { name: UnitName::new(name).unwrap(), ..unit() }
+}
+
+/// One entry of `depends_on`.
+pub fn need(name: &str, condition: Condition, required: bool) -> Need {
+    Need { unit: UnitName::new(name).unwrap(), condition, required }
+}
+
+/// The unit, needing others in the short form of `depends_on`.
+pub fn needing(unit: Unit, others: &[&str]) -> Unit {
+    let needs = others.iter().map(|name| need(name, Condition::ServiceHealthy, true)).collect();
+    Unit { needs, ..unit }
+}
+
+/// The unit, going after others.
+pub fn after(unit: Unit, others: &[&str]) -> Unit {
+    Unit { after: others.iter().map(|name| UnitName::new(name).unwrap()).collect(), ..unit }
+}
+
+/// The unit with a stop command.
+pub fn with_stop_command(unit: Unit) -> Unit {
+    Unit { stop: Stop { command: Some(vec!["/bin/stop".into()]), ..unit.stop.clone() }, ..unit }
+}
+
+/// Every spawn works; processes live until they are told to end.
+pub struct Rig {
+    pub supervisor: Supervisor,
+    pub now: Moment,
+    /// What was done, as `begin web`, `stop-command web`, `reload web`, `signal web`, `kill web`.
+    pub done: Vec<String>,
+    pub saved: BTreeMap<String, Record>,
+    pub last: BTreeMap<(String, bool), Pid>,
+    next_pid: Pid,
+}
+
+impl Rig {
+    pub fn new(units: Vec<Unit>) -> Self {
+        let mut rig = Self {
+            supervisor: Supervisor::default(),
+            now: 0,
+            done: Vec::new(),
+            saved: BTreeMap::new(),
+            last: BTreeMap::new(),
+            next_pid: 100,
+        };
+        rig.supervisor.load(units, 0);
+        rig
+    }
+
+    pub fn load(&mut self, units: Vec<Unit>) {
+        self.supervisor.load(units, self.now);
+        self.perform();
+    }
+
+    pub fn ask(&mut self, order: Order, name: &str) {
+        self.supervisor.ask(order, name, self.now).unwrap();
+        self.perform();
+    }
+
+    pub fn start_enabled(&mut self, names: &[&str]) {
+        let names: Vec<UnitName> = names.iter().map(|name| UnitName::new(name).unwrap()).collect();
+        self.supervisor.start_enabled(&names, self.now);
+        self.perform();
+    }
+
+    pub fn go_down(&mut self) {
+        self.supervisor.go_down(self.now);
+        self.perform();
+    }
+
+    pub fn tell(&mut self, name: &str, event: Event) {
+        let start = self.supervisor.service(name).unwrap().starts();
+        self.supervisor.handle(name, start, event, self.now);
+        self.perform();
+    }
+
+    /// The command was executed.
+    pub fn execute(&mut self, name: &str) {
+        self.tell(name, Event::Executed { role: Role::First });
+    }
+
+    /// The first process ends.
+    pub fn exit(&mut self, name: &str, code: i32, populated: bool) {
+        let pid = self.last[&(name.to_owned(), true)];
+        self.tell(name, Event::Exited { pid, exit: Exit::Code(code), populated });
+    }
+
+    /// The stop or reload command ends.
+    pub fn control_exits(&mut self, name: &str, code: i32, populated: bool) {
+        let pid = self.last[&(name.to_owned(), false)];
+        self.tell(name, Event::Exited { pid, exit: Exit::Code(code), populated });
+    }
+
+    pub fn notify(&mut self, name: &str, notice: Notice) {
+        self.tell(name, Event::Notified(notice));
+    }
+
+    /// Starts it, and its command is executed.
+    pub fn bring_up(&mut self, name: &str) {
+        self.ask(Order::Start, name);
+        self.execute(name);
+        assert_eq!(self.word(name), StateWord::Up, "{:?}", self.done);
+    }
+
+    pub fn pass(&mut self, ms: Moment) {
+        self.now += ms;
+        self.supervisor.tick(self.now);
+        self.perform();
+    }
+
+    pub fn word(&self, name: &str) -> StateWord {
+        self.supervisor.service(name).unwrap().word()
+    }
+
+    pub fn why(&self, name: &str) -> String {
+        self.supervisor.service(name).unwrap().why()
+    }
+
+    /// What was done since the last call.
+    pub fn take_done(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// The next supervisor takes over what is populated.
+    pub fn restart_supervisor(&mut self, units: Vec<Unit>, populated: &[&str]) {
+        self.supervisor = Supervisor::default();
+        self.supervisor.load(units, self.now);
+        for (name, record) in self.saved.clone() {
+            let is_populated = populated.contains(&name.as_str());
+            self.supervisor.adopt(&name, &record, is_populated, self.now);
+        }
+        self.supervisor.start_enabled(&[], self.now);
+        self.perform();
+    }
+
+    pub fn perform(&mut self) {
+        loop {
+            let actions = self.supervisor.take_actions();
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.perform_one(action);
+            }
+        }
+    }
+
+    fn perform_one(&mut self, action: Action) {
+        match action {
+            Action::Spawn { unit, start, role } => {
+                let pid = self.next_pid;
+                self.next_pid += 1;
+                self.last.insert((unit.name.to_string(), role == Role::First), pid);
+                let verb = match role {
+                    Role::First => "begin",
+                    Role::Stop => "stop-command",
+                    Role::Reload => "reload",
+                };
+                self.done.push(format!("{verb} {}", unit.name));
+                let event = Event::Spawned { role, pid };
+                self.supervisor.handle(unit.name.as_str(), start, event, self.now);
+            }
+            Action::Signal { name, .. } => self.done.push(format!("signal {name}")),
+            Action::KillTree { name, .. } => self.done.push(format!("kill {name}")),
+            Action::Save { name, record } => {
+                self.saved.insert(name.to_string(), record);
+            }
+            Action::ReportStuck { .. }
+            | Action::FindMain { .. }
+            | Action::RemoveLeaf { .. }
+            | Action::Changed { .. } => {}
+        }
+    }
+}

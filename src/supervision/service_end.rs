@@ -1,0 +1,86 @@
+//! How a living service is ended: command, signal, kill.
+
+use std::sync::Arc;
+
+use super::service::{STUCK_AFTER, Service, State};
+use super::service_life::{Control, Life};
+use super::why::{Because, Why};
+use super::{Action, Moment, Role, Who};
+
+impl Service {
+    /// Ends what lives: the stop command where a person asked and the service was up, then the
+    /// signal, then after the grace period the kill.
+    pub(super) fn end(
+        &mut self,
+        state: State,
+        because: Because,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        let grace = self.unit.stop.grace;
+        match state {
+            State::Starting { life, .. } => self.signal(life, because, now, out),
+            State::Up { mut life } | State::Reloading { mut life, .. } => {
+                if self.unit.stop.command.is_none() || !because.is_wanted() {
+                    return self.signal(life, because, now, out);
+                }
+                self.spawn_control(&mut life, Role::Stop, out);
+                State::Stopping { life, because, kill_at: now + grace }
+            }
+            // The newer reason counts, the older deadline stays.
+            State::Stopping { life, kill_at, .. } => State::Stopping { life, because, kill_at },
+            State::Killing { life, report_at, pause, .. } => {
+                State::Killing { life, because, report_at, pause }
+            }
+            State::Done if self.unit.stop.command.is_some() => {
+                self.starts += 1;
+                let mut life = Life::new(self.starts);
+                self.spawn_control(&mut life, Role::Stop, out);
+                State::Stopping { life, because, kill_at: now + grace }
+            }
+            State::Down { .. }
+            | State::Blocked
+            | State::Waiting { .. }
+            | State::Done
+            | State::Failed { .. } => State::Down { why: Why::Ended(because) },
+        }
+    }
+
+    pub(super) fn spawn_control(&self, life: &mut Life, role: Role, out: &mut Vec<Action>) {
+        life.control = Control::Asked;
+        out.push(Action::Spawn { unit: Arc::clone(&self.unit), start: life.start, role });
+    }
+
+    pub(super) fn signal(
+        &self,
+        mut life: Life,
+        because: Because,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        use super::unit::KillMode;
+        let who = match (self.unit.stop.kill_mode, life.main_pid(self.unit.kind)) {
+            (KillMode::Mixed, Some(main)) => Who::One(main),
+            (KillMode::Mixed, None) | (KillMode::ControlGroup, _) => Who::All,
+        };
+        life.control = Control::None;
+        self.send_stop_signal(&life, who, out);
+        State::Stopping { life, because, kill_at: now + self.unit.stop.grace }
+    }
+
+    pub(super) fn send_stop_signal(&self, life: &Life, who: Who, out: &mut Vec<Action>) {
+        let (name, start, signal) = (self.unit.name.clone(), life.start, self.unit.stop.signal);
+        out.push(Action::Signal { name, start, who, signal });
+    }
+
+    pub(super) fn kill(
+        &self,
+        life: Life,
+        because: Because,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        out.push(Action::KillTree { name: self.unit.name.clone(), start: life.start });
+        State::Killing { life, because, report_at: now + STUCK_AFTER, pause: STUCK_AFTER }
+    }
+}

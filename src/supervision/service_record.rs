@@ -1,0 +1,120 @@
+//! What one supervisor leaves of a service, and how the next one takes it over.
+
+use super::record::Record;
+use super::service::{Input, Service, State};
+use super::service_life::{Control, First, Life, Main};
+use super::status::StateWord;
+use super::unit::Kind;
+use super::why::{Because, Exit, Why};
+use super::{Action, Event, Moment, Want};
+
+impl Service {
+    /// Takes over what an earlier supervisor left: a living start when `populated`, a state of
+    /// rest otherwise. The record names only processes that are still there. A start that ended
+    /// while nobody looked is over now, and its restart policy is asked.
+    pub fn adopt(&mut self, record: &Record, populated: bool, now: Moment, out: &mut Vec<Action>) {
+        self.starts = self.starts.max(record.start);
+        self.restarts = record.restarts;
+        self.attempts = record.attempts;
+        self.want = if record.wanted { Want::Up } else { Want::Down };
+        self.since = record.since.min(now);
+        let because = record.because.clone().unwrap_or(Because::Asked);
+        let life = || {
+            let mut life = Life::new(record.start);
+            life.first = record.first.map_or(First::Ended(Exit::Unknown), First::Running);
+            life.main = record.main.map_or(Main::Unknown, Main::Guessed);
+            if record.main.is_none() {
+                life.look_soon(now);
+            }
+            life
+        };
+        self.state = match record.state {
+            // Nobody will tell again that the program was executed; or, where the first process
+            // is not known, that it forked.
+            StateWord::Starting if matches!(self.unit.kind, Kind::Auto | Kind::Simple) => {
+                State::Up { life: life() }
+            }
+            StateWord::Starting if self.unit.kind == Kind::Forking && record.first.is_none() => {
+                State::Up { life: life() }
+            }
+            StateWord::Starting => State::Starting { life: life(), give_up: record.deadline },
+            StateWord::Up | StateWord::Reloading => State::Up { life: life() },
+            // The leaf is killed again: a kill that was cut short must not leave anything.
+            StateWord::Stopping | StateWord::Killing => {
+                let mut life = life();
+                life.control = record.control.map_or(Control::None, Control::Running);
+                State::Stopping { life, because, kill_at: record.deadline.unwrap_or(now) }
+            }
+            StateWord::Waiting => State::Waiting {
+                until: record.deadline.unwrap_or(now),
+                why: record.why.clone().unwrap_or(Why::NotStarted),
+            },
+            StateWord::Done => State::Done,
+            StateWord::Failed => {
+                State::Failed { why: record.why.clone().unwrap_or(Why::NotStarted) }
+            }
+            StateWord::Down | StateWord::Blocked => {
+                State::Down { why: record.why.clone().unwrap_or(Why::NotStarted) }
+            }
+        };
+        if let State::Up { life } = &mut self.state {
+            life.up_since = Some(record.since);
+        }
+        if !self.word().is_alive() {
+            return;
+        }
+        if !populated {
+            self.step(Input::World(Event::Emptied), now, out);
+        } else if record.first.is_none() && self.ends_with_first(record.state) {
+            self.step(Input::End(Because::FirstEnded(Exit::Unknown)), now, out);
+        }
+    }
+
+    /// Whether a first process that is not there any more is the end of a start in this state.
+    fn ends_with_first(&self, word: StateWord) -> bool {
+        match self.unit.kind {
+            Kind::Simple => matches!(word, StateWord::Up | StateWord::Reloading),
+            Kind::Oneshot { .. } => word == StateWord::Starting,
+            Kind::Auto | Kind::Forking | Kind::Notify => false,
+        }
+    }
+
+    /// What the next supervisor must know.
+    pub fn record(&self) -> Record {
+        let life = self.life();
+        let because = match &self.state {
+            State::Stopping { because, .. } | State::Killing { because, .. } => {
+                Some(because.clone())
+            }
+            _ => None,
+        };
+        let why = match &self.state {
+            State::Down { why } | State::Failed { why } | State::Waiting { why, .. } => {
+                Some(why.clone())
+            }
+            _ => None,
+        };
+        Record {
+            start: self.starts,
+            state: self.word(),
+            since: self.since,
+            wanted: self.want == Want::Up,
+            first: life.and_then(Life::first_pid),
+            main: self.main_pid(),
+            control: match (&self.state, life.map(|life| life.control)) {
+                (State::Stopping { .. }, Some(Control::Running(pid))) => Some(pid),
+                _ => None,
+            },
+            deadline: match &self.state {
+                State::Starting { give_up, .. } => *give_up,
+                State::Stopping { kill_at, .. } => Some(*kill_at),
+                State::Waiting { until, .. } => Some(*until),
+                _ => None,
+            },
+            because,
+            why,
+            restarts: self.restarts,
+            attempts: self.attempts,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What the passing of time does to a service.
+
+use super::service::{RELOAD_TIMEOUT, Service, State};
+use super::service_life::{Control, Life};
+use super::why::{Because, Span};
+use super::{Action, Moment, Who};
+
+/// SIGKILL's number, the same on every Linux (signal(7)).
+const SIGKILL: i32 = 9;
+
+impl Service {
+    /// When a [`Input::Tick`] will do something.
+    pub fn deadline(&self) -> Option<Moment> {
+        let earlier = |a: Option<Moment>, b: Option<Moment>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        match &self.state {
+            State::Down { .. } | State::Blocked | State::Done | State::Failed { .. } => None,
+            State::Waiting { until, .. } => Some(*until),
+            State::Starting { life, give_up } => earlier(*give_up, life.look_at()),
+            State::Up { life } => life.look_at(),
+            State::Reloading { life, give_up } => earlier(Some(*give_up), life.look_at()),
+            State::Stopping { kill_at, .. } => Some(*kill_at),
+            State::Killing { report_at, .. } => Some(*report_at),
+        }
+    }
+
+    pub(super) fn tick(&mut self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
+        match state {
+            State::Starting { life, give_up: Some(at) } if at <= now => {
+                let limit = self.unit.start_timeout.unwrap_or(0);
+                self.signal(life, Because::StartTimeout(limit), now, out)
+            }
+            State::Reloading { mut life, give_up } if give_up <= now => {
+                if let Control::Running(pid) = life.control {
+                    let (name, start) = (self.unit.name.clone(), life.start);
+                    let (who, signal) = (Who::One(pid), SIGKILL);
+                    out.push(Action::Signal { name, start, who, signal });
+                }
+                life.control = Control::None;
+                life.reload_failed = Some(format!("not over within {}", Span(RELOAD_TIMEOUT)));
+                State::Up { life }
+            }
+            State::Stopping { life, because, kill_at } if kill_at <= now => {
+                if life.control == Control::None {
+                    self.kill(life, because, now, out)
+                } else {
+                    // The stop command overran: its processes get the signal with the others.
+                    self.signal(life, because, now, out)
+                }
+            }
+            State::Killing { life, because, report_at, pause } if report_at <= now => {
+                let (name, start) = (self.unit.name.clone(), life.start);
+                out.push(Action::KillTree { name: name.clone(), start });
+                out.push(Action::ReportStuck { name, start });
+                State::Killing { life, because, report_at: now + pause * 2, pause: pause * 2 }
+            }
+            State::Starting { mut life, give_up } => {
+                self.look(&mut life, now, out);
+                State::Starting { life, give_up }
+            }
+            State::Up { mut life } => {
+                self.look(&mut life, now, out);
+                State::Up { life }
+            }
+            State::Reloading { mut life, give_up } => {
+                self.look(&mut life, now, out);
+                State::Reloading { life, give_up }
+            }
+            // The supervisor decides about a pause that is over: dependencies have a say.
+            rest @ (State::Waiting { .. }
+            | State::Stopping { .. }
+            | State::Killing { .. }
+            | State::Down { .. }
+            | State::Blocked
+            | State::Done
+            | State::Failed { .. }) => rest,
+        }
+    }
+
+    fn look(&self, life: &mut Life, now: Moment, out: &mut Vec<Action>) {
+        if life.take_look(now) {
+            out.push(Action::FindMain { name: self.unit.name.clone(), start: life.start });
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What is wanted of whom because of whom, and who keeps whom from it.
+
+use std::collections::BTreeSet;
+
+use super::graph;
+use super::name::UnitName;
+use super::service::{Input, Service, State};
+use super::service_life::First;
+use super::supervisor::Supervisor;
+use super::unit::{Condition, Need};
+use super::why::{Because, Obstacle, Why};
+use super::{Action, Moment, Want};
+
+impl Supervisor {
+    /// What keeps a service from starting, first what waiting will not help.
+    #[must_use]
+    pub fn obstacles(&self, name: &str) -> Vec<Obstacle> {
+        let Some(slot) = self.slots.get(name) else {
+            return Vec::new();
+        };
+        let unit = slot.service.unit();
+        let needs = unit.needs.iter().filter_map(|need| self.obstacle(need));
+        let after = unit.after.iter().filter(|name| self.is_on_its_way(name));
+        let mut all: Vec<Obstacle> = needs.chain(after.cloned().map(Obstacle::NotYet)).collect();
+        all.sort_by_key(|obstacle| matches!(obstacle, Obstacle::NotYet(_)));
+        all
+    }
+
+    fn obstacle(&self, need: &Need) -> Option<Obstacle> {
+        let never = |what| need.required.then(|| Obstacle::Never(need.unit.clone(), what));
+        let Some(slot) = self.slots.get(&need.unit).filter(|slot| !slot.gone) else {
+            return never("is not loaded");
+        };
+        let service = &slot.service;
+        let wait = Some(Obstacle::NotYet(need.unit.clone()));
+        match (service.state(), need.condition) {
+            (state, condition) if has_completed(state, Some(condition)) => None,
+            (
+                State::Up { .. } | State::Reloading { .. },
+                Condition::ServiceStarted | Condition::ServiceHealthy,
+            ) => None,
+            (State::Starting { .. }, Condition::ServiceStarted) if is_executed(service) => None,
+            // An optional one that already failed once holds nobody up.
+            (State::Waiting { .. }, _) if !need.required => None,
+            (State::Failed { .. }, _) if service.want() == Want::Down => never("failed"),
+            (State::Down { .. }, _) if service.want() == Want::Down => never("is down"),
+            (State::Blocked, _) if slot.stuck => never("is blocked"),
+            _ => wait,
+        }
+    }
+
+    /// Whether one that goes first is about to start, or starting.
+    fn is_on_its_way(&self, name: &UnitName) -> bool {
+        self.slots.get(name).is_some_and(|slot| {
+            slot.service.want() == Want::Up
+                && match slot.service.state() {
+                    State::Down { .. }
+                    | State::Failed { .. }
+                    | State::Starting { .. }
+                    | State::Stopping { .. }
+                    | State::Killing { .. } => true,
+                    State::Blocked => !slot.stuck,
+                    State::Waiting { .. }
+                    | State::Up { .. }
+                    | State::Reloading { .. }
+                    | State::Done => false,
+                }
+        })
+    }
+
+    /// Notes whether one that is blocked will stay so; those behind it must know.
+    pub(super) fn set_stuck(&mut self, name: &UnitName, stuck: bool) {
+        if let Some(slot) = self.slots.get_mut(name)
+            && slot.stuck != stuck
+        {
+            slot.stuck = stuck;
+            self.wake_around(name);
+        }
+    }
+
+    /// Has the service, those behind it and those before it looked at again.
+    pub(super) fn wake_around(&mut self, name: &UnitName) {
+        let Some(slot) = self.slots.get(name) else {
+            return;
+        };
+        self.restless.insert(name.clone());
+        self.restless.extend(slot.dependents.iter().cloned());
+        // Those it goes after may wait for its end before they stop; which those are, a unit
+        // that follows this one may have changed.
+        self.restless.extend(graph::before(slot.service.unit()).cloned());
+        self.restless.extend(slot.next.iter().flat_map(|unit| graph::before(unit)).cloned());
+    }
+
+    /// Changes what is wanted, and keeps it for the next supervisor where no change of state will.
+    fn set_want(&mut self, name: &UnitName, want: Want) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        let service = &mut slot.service;
+        let changes = service.want() != want;
+        service.set_want(want);
+        if changes && (service.life().is_some() || *service.state() == State::Done) {
+            self.actions.push(Action::Save { name: name.clone(), record: service.record() });
+        }
+        self.wake_around(name);
+    }
+
+    pub(super) fn want_up(&mut self, name: &UnitName) {
+        // What a person named is started in any case; what it needs, only if it is not there.
+        let mut open = vec![(name.clone(), None)];
+        let mut first = true;
+        while let Some((name, condition)) = open.pop() {
+            let Some(slot) = self.slots.get(&name) else {
+                continue;
+            };
+            let is_there =
+                slot.service.want() == Want::Up || has_completed(slot.service.state(), condition);
+            if first || !is_there {
+                let needs = &slot.service.unit().needs;
+                open.extend(needs.iter().map(|need| (need.unit.clone(), Some(need.condition))));
+                self.set_want(&name, Want::Up);
+            }
+            first = false;
+        }
+    }
+
+    pub(super) fn want_down(&mut self, name: &UnitName, because: &Because, now: Moment) {
+        let mut open = vec![(name.clone(), because.clone())];
+        let mut seen = BTreeSet::new();
+        while let Some((name, because)) = open.pop() {
+            let Some(slot) = self.slots.get_mut(&name).filter(|_| seen.insert(name.clone())) else {
+                continue;
+            };
+            let dependents = slot.dependents.clone();
+            // One that is down already may stand between: those behind it are stopped all the same.
+            if slot.service.want() == Want::Up || because == Because::Asked {
+                slot.because = because.clone();
+                let restarts = slot.service.is_ending_because(&Because::Restart);
+                self.set_want(&name, Want::Down);
+                if restarts {
+                    self.apply(&name, Input::End(because), now);
+                }
+            }
+            for other in dependents {
+                let needs_it = self.slots.get(&other).is_some_and(|slot| {
+                    slot.service.unit().needs.iter().any(|need| need.required && need.unit == name)
+                });
+                if needs_it {
+                    open.push((other, Because::Needs(name.to_string())));
+                }
+            }
+        }
+    }
+
+    /// Whether others that go after it have yet to end before it may.
+    pub(super) fn is_held_up_by_dependents(&self, name: &UnitName) -> bool {
+        let Some(slot) = self.slots.get(name) else {
+            return false;
+        };
+        slot.dependents.iter().filter_map(|other| self.slots.get(other)).any(|other| {
+            // One that is done may have a stop command to run.
+            let is_there = other.service.life().is_some() || *other.service.state() == State::Done;
+            is_there && other.service.want() == Want::Down
+        })
+    }
+}
+
+/// Whether its work is done; `condition` is what somebody else needs of it.
+fn has_completed(state: &State, condition: Option<Condition>) -> bool {
+    match state {
+        State::Done | State::Down { why: Why::Completed } => true,
+        State::Down { why: Why::Exited(exit) } => {
+            exit.is_success() && condition == Some(Condition::ServiceCompletedSuccessfully)
+        }
+        State::Down { .. }
+        | State::Blocked
+        | State::Waiting { .. }
+        | State::Starting { .. }
+        | State::Up { .. }
+        | State::Reloading { .. }
+        | State::Stopping { .. }
+        | State::Killing { .. }
+        | State::Failed { .. } => false,
+    }
+}
+
+/// Whether the program of the start that lives was executed.
+pub(super) fn is_executed(service: &Service) -> bool {
+    service.life().is_some_and(|life| matches!(life.first, First::Running(_) | First::Ended(_)))
+}
