@@ -106,10 +106,17 @@ impl Tree {
     /// When the kernel refuses the move.
     pub fn enter_supervisor(&self) -> Result<bool, Error> {
         let own = own_cgroup()?;
-        if !is_within(&own, &self.cgroup) || own == format!("{}/{SUPERVISOR}", self.cgroup) {
+        let is_in_root = own == self.cgroup && self.available_controllers().is_empty();
+        let is_there = own == format!("{}/{SUPERVISOR}", self.cgroup);
+        if !is_within(&own, &self.cgroup) || is_there || is_in_root {
             return Ok(false);
         }
         write(&self.supervisor_path().join("cgroup.procs"), "0").map(|()| true)
+    }
+
+    /// The controllers that were handed down to the root of this tree.
+    fn available_controllers(&self) -> Vec<String> {
+        controllers_of(&self.root)
     }
 
     /// Switches on every controller of memory, pids, cpu and io that can be had, for all groups,
@@ -123,7 +130,8 @@ impl Tree {
         // controllers down to it. A delegated subtree has been given what it is to have.
         let parent = Path::new(&self.cgroup).parent();
         let above = self.root.parent().filter(|_| parent == Some(Path::new("/")));
-        for controller in CONTROLLERS {
+        let there = above.map_or_else(|| self.available_controllers(), controllers_of);
+        for controller in CONTROLLERS.iter().filter(|name| there.iter().any(|on| on == *name)) {
             for dir in above.into_iter().chain([self.root(), &self.services_path()]) {
                 // What cannot be had is seen below.
                 let _ = write(&dir.join("cgroup.subtree_control"), &format!("+{controller}"));
@@ -173,6 +181,15 @@ impl Tree {
         Leaf::new(self.root.join(below), format!("{}/{below}", self.cgroup.trim_end_matches('/')))
     }
 
+    /// Every group that exists, in no order.
+    ///
+    /// # Errors
+    /// When the directory of all groups cannot be read.
+    pub fn groups(&self) -> Result<Vec<String>, Error> {
+        let services = self.services_path();
+        directories(&services).map_err(|e| Error::at("read", &services, e))
+    }
+
     /// Every leaf that exists, as group and number, sorted.
     ///
     /// # Errors
@@ -180,7 +197,7 @@ impl Tree {
     pub fn leaves(&self) -> Result<Vec<(String, u64)>, Error> {
         let services = self.services_path();
         let mut leaves = Vec::new();
-        for group in directories(&services).map_err(|e| Error::at("read", &services, e))? {
+        for group in self.groups()? {
             // A group or leaf may vanish while we look.
             for leaf in directories(&services.join(&group)).unwrap_or_default() {
                 if let Ok(number) = leaf.parse() {
@@ -190,6 +207,12 @@ impl Tree {
         }
         leaves.sort_unstable();
         Ok(leaves)
+    }
+
+    /// A group as a cgroup of its own: what is kept on it stays as long as its unit is loaded.
+    #[must_use]
+    pub fn group(&self, group: &str) -> Leaf {
+        self.leaf_below(&format!("{SERVICES}/{group}"))
     }
 
     /// The directory of a group: where limits are set and use is counted.
@@ -236,6 +259,12 @@ impl Tree {
         let group = parts.next()?;
         Some((group.to_owned(), parts.next()?.parse().ok()?))
     }
+}
+
+/// The controllers that the children of this cgroup could be given.
+fn controllers_of(dir: &Path) -> Vec<String> {
+    let text = fs::read_to_string(dir.join("cgroup.controllers")).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// mkdir(2) with the mode a cgroup has.

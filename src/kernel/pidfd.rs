@@ -1,8 +1,10 @@
 //! Processes by descriptor: a pidfd stays with one process, whatever becomes of its number.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::reap::ExitStatus;
 use super::{Error, sys};
@@ -47,11 +49,34 @@ pub(super) fn cgroup_id_of_raw(pidfd: RawFd) -> Option<u64> {
     (info.mask & wanted != 0).then_some(info.cgroupid)
 }
 
+/// Whether the process has ended, buried or not.
+#[must_use]
+pub fn has_ended(pidfd: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready == 1)
+}
+
 /// How a process ended that may not have been a child of ours (PIDFD_GET_INFO, Linux 6.15). Known
 /// only once somebody has reaped it, and only through a pidfd opened before that.
 #[must_use]
 pub fn exit_status(pidfd: &impl AsFd) -> Option<ExitStatus> {
+    exit_status_within(pidfd, Duration::ZERO)
+}
+
+/// [`exit_status`] of a process that has ended, waiting at most so long for its burial. A kernel
+/// that cannot tell says so at once.
+#[must_use]
+pub fn exit_status_within(pidfd: &impl AsFd, limit: Duration) -> Option<ExitStatus> {
     let wanted = u64::from(libc::PIDFD_INFO_EXIT);
-    let info = sys::pidfd_info(pidfd.as_fd().as_raw_fd(), wanted).ok()?;
-    (info.mask & wanted != 0).then(|| ExitStatus::from_wait_status(info.exit_code))
+    let until = Instant::now() + limit;
+    loop {
+        let info = sys::pidfd_info(pidfd.as_fd().as_raw_fd(), wanted).ok()?;
+        if info.mask & wanted != 0 {
+            return Some(ExitStatus::from_wait_status(info.exit_code));
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
 }

@@ -10,6 +10,7 @@ use nix::unistd::{self, Gid, Group, Uid, getgrouplist};
 use super::files::original_nofile_limit;
 
 /// RLIMIT_NOFILE; its type differs between the C libraries, its number does not.
+#[allow(clippy::unnecessary_cast, reason = "musl has it as i32")]
 const NOFILE: u32 = libc::RLIMIT_NOFILE as u32;
 
 /// Where a program without a slash is searched when its environment has no PATH.

@@ -1,6 +1,7 @@
 //! The beginning: units are loaded, what an earlier supervisor left is taken over, the rest is
 //! started. Reading the unit files again is the same without the taking over.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::leaves::Start;
@@ -42,11 +43,11 @@ impl Launcher {
         self.report(read.bad, &loaded.cycles);
         let living: Vec<Start> =
             left.into_iter().filter_map(|(s, l)| self.adopt(s, l, now)).collect();
-        for name in self.records.units() {
-            if living.iter().any(|start| start.0 == name) {
-                continue;
-            }
-            if let Some(record) = self.records.read(&name, None) {
+        let resting = self.tree.groups().unwrap_or_default();
+        let resting = resting.iter().filter_map(|group| UnitName::new(group).ok());
+        let resting: BTreeSet<UnitName> = resting.chain(self.records.units()).collect();
+        for name in resting.iter().filter(|name| !living.iter().any(|start| start.0 == **name)) {
+            if let Some(record) = self.records.read(name, &self.tree.group(name.as_str())) {
                 self.supervisor.adopt(name.as_str(), &record, false, now);
             }
         }
@@ -55,7 +56,7 @@ impl Launcher {
             self.supervisor.load(real, now);
         }
         log::info!(
-            "{} units loaded, {} services taken over from an earlier supervisor",
+            "units loaded: {}; services taken over from an earlier supervisor: {}",
             names.len(),
             living.len()
         );
@@ -84,8 +85,11 @@ impl Launcher {
         let (name, number) = start.clone();
         self.supervisor.skip_starts(name.as_str(), number);
         let populated = leaf.populated().unwrap_or(true);
-        let record = self.records.read(&name, Some(&leaf)).filter(|record| record.start == number);
-        if record.is_none() && !populated {
+        let record = self.records.read(&name, &leaf).filter(|record| record.start == number);
+        // The unit's own cgroup knows better when it tells of rest after this start.
+        let rested = self.records.read(&name, &self.tree.group(name.as_str()));
+        let is_over = rested.is_some_and(|rested| rested.start >= number);
+        if !populated && (record.is_none() || is_over) {
             self.chores.add(Chore::Remove { name, leaf });
             return None;
         }
@@ -138,6 +142,13 @@ impl Launcher {
                 supervision::load::Loaded::default()
             }
         };
+        log::info!(
+            "unit files read again: {} added, {} changed, {} removed, {} not usable",
+            loaded.added.len(),
+            loaded.changed.len(),
+            loaded.removed.len(),
+            self.problems.len()
+        );
         self.supervisor.start_enabled(&loaded.added, now);
         for name in &loaded.removed {
             self.forget_removed(name);
@@ -194,8 +205,11 @@ impl Launcher {
             cycle.0.iter().map(move |name| Problem { name: name.to_string(), text: text.clone() })
         });
         self.problems = of_files.chain(of_cycles).collect();
-        for problem in &self.problems {
-            log::error!("{} was not loaded:\n{}", problem.name, problem.text);
+        // The units of a circle share one text.
+        for (at, problem) in self.problems.iter().enumerate() {
+            if self.problems[..at].iter().all(|earlier| earlier.text != problem.text) {
+                log::error!("{} was not loaded:\n{}", problem.name, problem.text);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::protocol::{Failure, Reply, Request, Verb, Who};
 use crate::supervision::name::UnitName;
 use crate::supervision::outcome;
 use crate::supervision::status::{Change, Outcome, StateWord};
+use crate::supervision::why::SignalName;
 use crate::supervision::{Moment, Order};
 
 /// An order for one unit that is not decided yet, or its outcome.
@@ -200,7 +201,8 @@ impl Launcher {
     ) -> Result<(), Failure> {
         let order = order_of(verb);
         let names = self.names(units)?;
-        log::info!("{verb:?} {} asked by pid {} (user {})", units.join(" "), peer.pid, peer.uid);
+        let (pid, uid) = (peer.pid, peer.uid);
+        log::info!("{verb:?} {} asked for by pid {pid} (user {uid})", units.join(" "));
         let mut waiting = Waiting { order, items: Vec::new(), open: 0 };
         for name in names {
             let was_alive = self.word(&name).is_some_and(StateWord::is_alive);
@@ -315,17 +317,17 @@ impl Launcher {
         let Some(entry) = entry else {
             return Err(Failure::NotRunning { unit: unit.to_owned() });
         };
-        log::info!(
-            "{unit}: signal {signal} to {who} asked by pid {} (user {})",
-            peer.pid,
-            peer.uid
-        );
+        let (by, uid) = (peer.pid, peer.uid);
+        let signal_name = SignalName(signal);
+        log::info!("{unit}: {signal_name} to {who} asked for by pid {by} (user {uid})");
         let main = service.and_then(|service| service.main_pid());
         let sent = match (who, main) {
             (Who::All, _) => entry.leaf.signal_all(signal, false),
             (Who::Pid(pid), _) | (Who::Main, Some(pid)) => {
                 match entry.leaf.signal_member(pid, signal) {
-                    Ok(false) => return Err(refused(format!("process {pid} is not one of it"))),
+                    Ok(false) => {
+                        return Err(refused(format!("process {pid} is not one of its processes")));
+                    }
                     sent => sent.map(usize::from),
                 }
             }

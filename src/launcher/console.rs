@@ -23,7 +23,7 @@ static FIFO: OnceLock<File> = OnceLock::new();
 
 /// Writes everything that is logged from now on to standard error, and to the FIFO as soon as
 /// [`also_to`] has opened it.
-pub fn init() {
+pub fn init(flush: Flush) {
     let plain = |time| {
         let mut config = ConfigBuilder::new();
         config.set_time_level(time).set_time_format_custom(TIME);
@@ -32,7 +32,7 @@ pub fn init() {
         config.build()
     };
     let logger = |config: Config, to: To| -> Box<dyn SharedLogger> {
-        WriteLogger::new(LevelFilter::Info, config, Lines { to, line: Vec::new() })
+        WriteLogger::new(LevelFilter::Info, config, Lines { to, flush, lines: Vec::new() })
     };
     // The log lane stamps each line itself.
     let both = vec![
@@ -53,6 +53,18 @@ pub fn also_to(fifo: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// When lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// Each for itself.
+    EachLine,
+    /// When the logger is flushed, at the end of each turn of the loop: a boot logs thousands.
+    EachTurn,
+}
+
+/// The most bytes that are written at once: what a writable pipe has room for (pipe(7)).
+const AT_ONCE: usize = 4_096;
+
 enum To {
     StandardError,
     Fifo,
@@ -61,34 +73,39 @@ enum To {
 /// Collects what the logger writes word by word, and writes whole lines.
 struct Lines {
     to: To,
-    line: Vec<u8>,
+    flush: Flush,
+    lines: Vec<u8>,
 }
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.line.extend_from_slice(bytes);
-        if self.line.ends_with(b"\n") {
-            match self.to {
-                To::StandardError if has_room(&io::stderr()) => {
-                    let _ = io::stderr().write(&self.line);
-                }
-                To::StandardError => {}
-                To::Fifo => {
-                    let _ = FIFO.get().map(|mut fifo| fifo.write(&self.line));
-                }
-            }
-            self.line.clear();
+        if self.lines.len() + bytes.len() > AT_ONCE {
+            self.flush()?;
+        }
+        self.lines.extend_from_slice(bytes);
+        if self.flush == Flush::EachLine && bytes.ends_with(b"\n") {
+            self.flush()?;
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        match self.to {
+            _ if self.lines.is_empty() => {}
+            To::StandardError if has_room(&io::stderr()) => {
+                let _ = io::stderr().write(&self.lines);
+            }
+            To::StandardError => {}
+            To::Fifo => {
+                let _ = FIFO.get().map(|mut fifo| fifo.write(&self.lines));
+            }
+        }
+        self.lines.clear();
         Ok(())
     }
 }
 
-/// Whether a line can be written now without waiting: a pipe is writable when it has room for
-/// 4096 bytes (pipe(7)), and no line of ours is longer.
+/// Whether [`AT_ONCE`] bytes can be written now without waiting: only then a pipe is writable.
 fn has_room(to: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready == 1)

@@ -126,6 +126,7 @@ impl Lane {
         }
         // A group of its own, so that Ctrl-C at a terminal ends it only after the services.
         let started = Command::new("/proc/self/exe")
+            .arg0("service-launcher")
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

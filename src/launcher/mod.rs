@@ -28,8 +28,9 @@ mod records;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use crate::kernel::cgroup::{self, Tree};
 use crate::kernel::files::{self, LockError};
@@ -49,7 +50,8 @@ use crate::unit_file;
 
 use births::Births;
 use calls::Calls;
-use chores::Chores;
+use chores::{Chore, Chores};
+use console::Flush;
 use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
@@ -58,6 +60,9 @@ use records::Records;
 /// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
 /// deaths and clients in between.
 const STARTS_A_TURN: usize = 32;
+
+/// How long a supervisor that was killed may take to give its lock back.
+const LAST_BREATH: Duration = Duration::from_millis(1_000);
 
 /// The tokens of the descriptors that the loop waits for. Births and adopted processes have a
 /// token each, with their process id in the low half.
@@ -171,20 +176,22 @@ struct Launcher {
     /// There are dead processes that were not buried in the last turn.
     more_dead: bool,
     going_down: bool,
+    /// Leaves to remove when this turn's starts are made.
+    removals: Vec<Chore>,
     _lock: OwnedFd,
 }
 
 /// Runs the supervisor, or the log lane when the options say so, until its orderly end.
 #[must_use]
 pub fn run(options: Options) -> ExitCode {
-    console::init();
+    console::init(if options.journal { Flush::EachLine } else { Flush::EachTurn });
     if options.journal {
         return match crate::journal::run(&options.lane) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         };
     }
-    match Launcher::new(options) {
+    match absolute(options).and_then(Launcher::new) {
         Ok(mut launcher) => launcher.run(),
         Err(error) => fail(&error),
     }
@@ -192,6 +199,7 @@ pub fn run(options: Options) -> ExitCode {
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {
     log::error!("{error}");
+    log::logger().flush();
     ExitCode::FAILURE
 }
 
@@ -238,6 +246,7 @@ impl Launcher {
             actions: VecDeque::new(),
             more_dead: false,
             going_down: false,
+            removals: Vec::new(),
             options,
             _lock: lock,
         };
@@ -306,7 +315,9 @@ impl Launcher {
         self.lane.tick(now);
         self.supervisor.tick(now);
         self.perform_all(now);
+        self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
+        log::logger().flush();
     }
 
     /// How long to wait, in milliseconds; for ever when nothing will be due.
@@ -328,14 +339,35 @@ impl Launcher {
         self.records.clear();
         self.lane.stop();
         self.tree.remove();
+        log::logger().flush();
     }
 }
 
-fn lock(run_dir: &std::path::Path) -> Result<OwnedFd, Error> {
-    files::lock(&run_dir.join("lock")).map_err(|error| match error {
-        LockError::Held { pid } => Error::Running { dir: run_dir.to_owned(), pid },
-        LockError::Failed(error) => Error::Kernel(error),
-    })
+/// Takes the lock of the run directory. One that was just killed may hold it for another moment.
+fn lock(run_dir: &Path) -> Result<OwnedFd, Error> {
+    let until = Instant::now() + LAST_BREATH;
+    loop {
+        match files::lock(&run_dir.join("lock")) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Failed(error)) => return Err(Error::Kernel(error)),
+            Err(LockError::Held { pid }) if Instant::now() >= until => {
+                return Err(Error::Running { dir: run_dir.to_owned(), pid });
+            }
+            Err(LockError::Held { .. }) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Makes the paths of the options absolute: the log lane works elsewhere, and clients do.
+fn absolute(mut options: Options) -> Result<Options, Error> {
+    let lane = &mut options.lane;
+    for path in [&mut options.units, &mut lane.run_dir, &mut lane.log_dir] {
+        *path = std::path::absolute(&*path)?;
+    }
+    if let Some(socket) = &mut lane.syslog {
+        *socket = std::path::absolute(&*socket)?;
+    }
+    Ok(options)
 }
 
 fn group_id(name: &str) -> Result<u32, Error> {

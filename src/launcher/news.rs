@@ -19,6 +19,8 @@ use crate::supervision::{Event, Moment, Notice, Pid};
 const BURIALS_A_TURN: usize = 1_024;
 /// How long the last process of an empty leaf may take to become a zombie; it takes microseconds.
 const LAST_INSTANT: Duration = Duration::from_millis(2);
+/// How long another parent may take to bury a process of ours that it adopted.
+const BURIAL_ELSEWHERE: Duration = Duration::from_millis(20);
 /// Notifications that are read in one turn, so that a flood of them keeps nobody else waiting.
 const NOTIFICATIONS_A_TURN: usize = 64;
 
@@ -111,12 +113,6 @@ impl Launcher {
         Some((UnitName::new(&name).ok()?, start))
     }
 
-    fn tell_exit(&mut self, name: &UnitName, start: u64, pid: Pid, exit: Exit, now: Moment) {
-        let populated = self.is_populated(name, start);
-        let event = Event::Exited { pid, exit, populated };
-        self.supervisor.handle(name.as_str(), start, event, now);
-    }
-
     /// The level of a leaf. One that cannot be read counts as populated: nothing may start over
     /// processes that are merely not seen.
     fn is_populated(&self, name: &UnitName, start: u64) -> bool {
@@ -132,8 +128,19 @@ impl Launcher {
     pub(super) fn take_adopted_exit(&mut self, pid: Pid, now: Moment) {
         let Some(((name, start), fd)) = self.adopted.remove(&pid) else { return };
         self.poll.remove(&fd);
-        let exit = pidfd::exit_status(&fd).map_or(Exit::Unknown, exit_of);
-        self.tell_exit(&name, start, pid, exit, now);
+        // The kernel tells how it ended as soon as its own parent has buried it.
+        let exit = pidfd::exit_status_within(&fd, BURIAL_ELSEWHERE).map_or(Exit::Unknown, exit_of);
+        let populated = self.is_populated(&name, start);
+        self.supervisor.handle(name.as_str(), start, Event::Exited { pid, exit, populated }, now);
+    }
+
+    /// Takes the ends of processes of this start that are no children of ours and have ended.
+    fn take_adopted_of(&mut self, start: &Start, now: Moment) {
+        let of_it = self.adopted.iter().filter(|(_, (of, _))| of == start);
+        let ended = of_it.filter(|(_, (_, fd))| pidfd::has_ended(fd)).map(|(pid, _)| *pid);
+        for pid in ended.collect::<Vec<_>>() {
+            self.take_adopted_exit(pid, now);
+        }
     }
 
     /// Reads the level of every leaf that woke.
@@ -152,6 +159,7 @@ impl Launcher {
             self.bury_all(now);
         }
         for (name, start) in empty {
+            self.take_adopted_of(&(name.clone(), start), now);
             if !self.is_populated(&name, start) {
                 self.supervisor.handle(name.as_str(), start, Event::Emptied, now);
             }

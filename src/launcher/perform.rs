@@ -66,7 +66,10 @@ impl Launcher {
         let Some(entry) = self.leaves.get_mut(name, start) else { return };
         let sent = match who {
             Who::All => entry.leaf.signal_all(signal, is_ending),
-            Who::One(pid) => entry.leaf.signal_member(pid, signal).map(usize::from),
+            Who::One(pid) => entry
+                .leaf
+                .signal_member(pid, signal)
+                .map(|_| entry.leaf.members().map_or(0, |members| members.len())),
         };
         match sent {
             Ok(count) if is_ending && entry.end.is_none() => {
@@ -138,13 +141,24 @@ impl Launcher {
             return;
         };
         if let Some(end) = entry.end {
-            let proof = prove(end, now);
-            if end.killed.is_some() {
-                log::warn!("{name}: {proof}");
-            }
-            self.leaves.proofs.insert(name.clone(), proof);
+            self.keep_proof(&name, end, now);
         }
-        self.chores.add(Chore::Remove { name, leaf: entry.leaf });
+        // A start that follows at once must not meet this on the kernel's cgroup lock.
+        self.removals.push(Chore::Remove { name, leaf: entry.leaf });
+    }
+
+    /// Keeps the proof of an end, unless there was nothing to end.
+    fn keep_proof(&mut self, name: &UnitName, end: End, now: Moment) {
+        let killed = end.killed.is_some_and(|(_, count)| count > 0);
+        if end.processes == 0 && !killed {
+            self.leaves.proofs.remove(name);
+            return;
+        }
+        let proof = prove(end, now);
+        if killed {
+            log::warn!("{name}: {proof}");
+        }
+        self.leaves.proofs.insert(name.clone(), proof);
     }
 
     fn save(&mut self, name: &UnitName, record: &Record) {
@@ -153,8 +167,12 @@ impl Launcher {
         if !alive && self.going_down {
             return;
         }
-        let leaf = self.leaves.get(name, record.start).map(|entry| &entry.leaf);
-        self.records.save(name, record, leaf.filter(|_| alive));
+        match self.leaves.get(name, record.start).filter(|_| alive) {
+            Some(entry) => self.records.save(name, record, &entry.leaf),
+            // One that was never started has no cgroup, and nothing to be remembered.
+            None if record.start == 0 => {}
+            None => self.records.save(name, record, &self.tree.group(name.as_str())),
+        }
     }
 
     /// Sets what the unit's cgroup may use. What cannot be set is reported here and in the status.

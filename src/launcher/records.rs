@@ -1,5 +1,5 @@
-//! What the next supervisor will find: on the leaf while a start lives, in the run directory while
-//! a service rests (or where the kernel refuses extended attributes).
+//! What the next supervisor will find: on the leaf while a start lives, on the unit's cgroup while
+//! the service rests, and in the run directory where the kernel refuses extended attributes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -48,14 +48,14 @@ impl Records {
             entries.filter_map(|entry| UnitName::new(entry.file_name().to_str()?).ok()).collect();
     }
 
-    /// The units that rest and have a record, or whose leaf could not carry one.
+    /// The units whose cgroup could not carry a record.
     pub fn units(&self) -> Vec<UnitName> {
         self.on_disk.iter().cloned().collect()
     }
 
-    /// The record of a unit: from its leaf, else from the run directory.
-    pub fn read(&self, name: &UnitName, leaf: Option<&Leaf>) -> Option<Record> {
-        let text = leaf.and_then(Leaf::record).or_else(|| {
+    /// The record that this cgroup carries, or that the run directory has in its place.
+    pub fn read(&self, name: &UnitName, cgroup: &Leaf) -> Option<Record> {
+        let text = cgroup.record().or_else(|| {
             let known = self.on_disk.contains(name);
             known.then(|| files::read_small(&self.dir.join(name.as_str()), MAX_RECORD).ok())?
         })?;
@@ -64,10 +64,10 @@ impl Records {
             .ok()
     }
 
-    /// Keeps a record: on the leaf while the start lives (`leaf`), in the run directory otherwise.
-    pub fn save(&mut self, name: &UnitName, record: &Record, leaf: Option<&Leaf>) {
+    /// Keeps a record on a cgroup: the leaf while the start lives, the unit's own otherwise.
+    pub fn save(&mut self, name: &UnitName, record: &Record, cgroup: &Leaf) {
         let Ok(text) = serde_json::to_vec(record) else { return };
-        if leaf.is_some_and(|leaf| leaf.set_record(&text).is_ok()) {
+        if cgroup.set_record(&text).is_ok() {
             self.forget(name);
             return;
         }

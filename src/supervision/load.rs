@@ -104,7 +104,7 @@ impl Supervisor {
                 dependents: Vec::new(),
                 deadline: None,
             };
-            self.slots.insert(name.clone(), slot);
+            self.slots.insert(name.clone(), Box::new(slot));
             loaded.added.push(name);
             return;
         };

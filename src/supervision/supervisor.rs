@@ -39,7 +39,8 @@ impl Slot {
 /// All services. Feed it events, then take its actions.
 #[derive(Debug, Clone, Default)]
 pub struct Supervisor {
-    pub(super) slots: BTreeMap<UnitName, Slot>,
+    /// Boxed, because the nodes of the map are half empty when names come in order.
+    pub(super) slots: BTreeMap<UnitName, Box<Slot>>,
     deadlines: BTreeSet<(Moment, UnitName)>,
     /// Services whose wants or surroundings have changed.
     pub(super) restless: BTreeSet<UnitName>,
@@ -176,7 +177,7 @@ impl Supervisor {
     /// The unit that a service follows from its next start on.
     #[must_use]
     pub fn newest_unit(&self, name: &str) -> Option<&Arc<Unit>> {
-        self.slots.get(name).map(Slot::newest)
+        self.slots.get(name).map(|slot| slot.newest())
     }
 
     /// Those that name this unit in `depends_on` or `after`.
@@ -324,7 +325,7 @@ fn reload_is_possible(service: &Service) -> Result<(), Refusal> {
 }
 
 fn get_mut<'a>(
-    slots: &'a mut BTreeMap<UnitName, Slot>,
+    slots: &'a mut BTreeMap<UnitName, Box<Slot>>,
     name: &str,
 ) -> Option<(UnitName, &'a mut Slot)> {
     let key = slots.get_key_value(name)?.0.clone();
