@@ -182,3 +182,10 @@ fn a_can_do_without_b_and_b_not_without_c() {
     let a = needing_by(Condition::ServiceHealthy, false);
     walk_well([a, needing(named("b"), &["c"]), Unit { restart, ..named("c") }], DEPTH);
 }
+
+#[test]
+fn a_goes_after_b_also_when_b_cannot_come() {
+    let c =
+        Unit { restart: Restart { policy: RestartPolicy::No, ..named("c").restart }, ..named("c") };
+    walk_well([after(named("a"), &["b"]), needing(named("b"), &["c"]), c], DEPTH);
+}
