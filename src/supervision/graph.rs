@@ -110,7 +110,7 @@ fn walk_to_repeat(edges: &[Vec<usize>], among: &BTreeSet<usize>, start: usize) -
 
 #[cfg(test)]
 mod tests {
-    use super::super::walk::unit;
+    use super::super::rig::unit;
     use super::cycles;
     use crate::supervision::name::UnitName;
     use crate::supervision::unit::Unit;

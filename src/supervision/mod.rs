@@ -45,6 +45,8 @@ pub mod name;
 #[cfg(test)]
 mod needs_walk;
 #[cfg(test)]
+mod needs_world;
+#[cfg(test)]
 mod order_tests;
 pub mod outcome;
 pub mod record;
@@ -61,6 +63,8 @@ pub mod supervisor;
 pub mod unit;
 #[cfg(test)]
 mod walk;
+#[cfg(test)]
+mod walk_world;
 mod wants;
 pub mod why;
 

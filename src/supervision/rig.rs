@@ -1,15 +1,44 @@
 //! A supervisor of several units with a world that obeys, for tests.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::name::UnitName;
 use super::record::Record;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
-use super::unit::{Condition, Need, Stop, Unit};
-use super::walk::unit;
+use super::unit::{
+    Condition, KillMode, Kind, Limits, Need, Process, Restart, RestartPolicy, Stop, Unit,
+};
 use super::why::Exit;
 use super::{Action, Event, Moment, Notice, Order, Pid, Role};
+
+/// A plain unit for tests.
+pub fn unit() -> Unit {
+    Unit {
+        name: UnitName::new("web").unwrap(),
+        source: PathBuf::from("/etc/yml-services/web.yml"),
+        description: String::new(),
+        kind: Kind::Auto,
+        command: vec!["/bin/web".into()],
+        stop: Stop { command: None, signal: 15, grace: 5_000, kill_mode: KillMode::ControlGroup },
+        reload: None,
+        restart: Restart {
+            policy: RestartPolicy::OnFailure,
+            delay: 1_000,
+            max_delay: 60_000,
+            max_attempts: 2,
+            healthy_after: 10_000,
+        },
+        start_timeout: Some(90_000),
+        needs: Vec::new(),
+        after: Vec::new(),
+        pid_file: None,
+        enabled: true,
+        process: Process::default(),
+        limits: Limits::default(),
+    }
+}
 
 /// A plain unit of this name.
 pub fn named(name: &str) -> Unit {

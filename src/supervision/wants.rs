@@ -6,6 +6,7 @@ use super::graph;
 use super::name::UnitName;
 use super::service::{Input, Service, State};
 use super::service_life::First;
+use super::status::StateWord;
 use super::supervisor::Supervisor;
 use super::unit::{Condition, Need};
 use super::why::{Because, Obstacle, Why};
@@ -97,10 +98,14 @@ impl Supervisor {
             return;
         };
         let service = &mut slot.service;
-        let changes = service.want() != want;
+        let before = service.record();
         service.set_want(want);
-        if changes && (service.life().is_some() || *service.state() == State::Done) {
-            self.actions.push(Action::Save { name: name.clone(), record: service.record() });
+        let record = service.record();
+        // One at rest that is to run changes its state at once.
+        let stays =
+            want == Want::Down || service.life().is_some() || service.word() == StateWord::Done;
+        if stays && record != before {
+            self.actions.push(Action::Save { name: name.clone(), record });
         }
         self.wake_around(name);
     }

@@ -1,0 +1,305 @@
+//! The model of three leaves that `needs_walk.rs` walks through: what may happen next, and what the
+//! rules must never do about it.
+
+use std::collections::BTreeMap;
+
+use super::record::Record;
+use super::service::State;
+use super::status::StateWord;
+use super::supervisor::Supervisor;
+use super::unit::{Condition, Kind, Unit};
+use super::why::{Because, Exit, Why};
+use super::{Action, Event, Moment, Notice, Order, Pid, Role, Want};
+
+/// The one process of a leaf.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alive {
+    pub pid: Pid,
+    pub role: Role,
+    pub start: u64,
+    pub executed: bool,
+    /// It was signalled or killed, and will end when the world behaves.
+    pub asked: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct World {
+    pub units: Vec<Unit>,
+    pub supervisor: Supervisor,
+    pub now: Moment,
+    pub next_pid: Pid,
+    pub alive: BTreeMap<String, Alive>,
+    pub saved: BTreeMap<String, Record>,
+    pub going_down: bool,
+    pub trail: Vec<Move>,
+}
+
+/// What may happen next, to the unit of this place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Move {
+    Order(Order, usize),
+    /// The program is executed, and where the type asks for it, said to be ready.
+    Execute(usize),
+    SayReady(usize),
+    Exit(i32, usize),
+    FailToExecute(usize),
+    TimePasses,
+    GoDown,
+    SupervisorRestarts,
+}
+
+pub fn moves() -> Vec<Move> {
+    let of_each = |at| {
+        [
+            Move::Order(Order::Start, at),
+            Move::Order(Order::Stop, at),
+            Move::Order(Order::Restart, at),
+            Move::Execute(at),
+            Move::SayReady(at),
+            Move::Exit(0, at),
+            Move::Exit(1, at),
+            Move::FailToExecute(at),
+        ]
+    };
+    let of_all = [Move::TimePasses, Move::GoDown, Move::SupervisorRestarts];
+    (0..3).flat_map(of_each).chain(of_all).collect()
+}
+
+impl World {
+    pub fn new(units: Vec<Unit>) -> Self {
+        let mut supervisor = Supervisor::default();
+        supervisor.load(units.clone(), 0);
+        Self {
+            units,
+            supervisor,
+            now: 0,
+            next_pid: 100,
+            alive: BTreeMap::new(),
+            saved: BTreeMap::new(),
+            going_down: false,
+            trail: Vec::new(),
+        }
+    }
+
+    pub fn name(&self, at: usize) -> String {
+        self.units[at].name.to_string()
+    }
+
+    /// Takes the move if it is enabled here. `Ok(false)` means that it is not.
+    pub fn take(&mut self, step: Move) -> Result<bool, String> {
+        self.trail.push(step);
+        match step {
+            Move::Order(order, at) => {
+                let name = self.name(at);
+                if self.supervisor.ask(order, &name, self.now).is_err() {
+                    return Ok(false);
+                }
+            }
+            Move::Execute(at) => {
+                let name = self.name(at);
+                let Some(alive) = self.alive.get_mut(&name).filter(|alive| !alive.executed) else {
+                    return Ok(false);
+                };
+                alive.executed = true;
+                let (role, start) = (alive.role, alive.start);
+                self.supervisor.handle(&name, start, Event::Executed { role }, self.now);
+            }
+            Move::SayReady(at) => {
+                let name = self.name(at);
+                let says = self.units[at].kind == Kind::Notify;
+                let Some(alive) = self.alive.get(&name).filter(|it| says && it.executed) else {
+                    return Ok(false);
+                };
+                let ready = Event::Notified(Notice { ready: true, ..Notice::default() });
+                self.supervisor.handle(&name, alive.start, ready, self.now);
+            }
+            Move::Exit(code, at) => {
+                let name = self.name(at);
+                if !self.alive.get(&name).is_some_and(|alive| alive.executed) {
+                    return Ok(false);
+                }
+                self.die(&name, code);
+            }
+            Move::FailToExecute(at) => {
+                let name = self.name(at);
+                let Some(alive) = self.alive.get(&name).filter(|alive| !alive.executed) else {
+                    return Ok(false);
+                };
+                let (role, reason) = (alive.role, "no such file".to_owned());
+                let failed = Event::SpawnFailed { role, reason, passing: false };
+                self.supervisor.handle(&name, alive.start, failed, self.now);
+                self.die(&name, 127);
+            }
+            Move::TimePasses => {
+                let Some(deadline) = self.supervisor.deadline() else {
+                    return Ok(false);
+                };
+                self.now = self.now.max(deadline);
+                self.supervisor.tick(self.now);
+                if self.supervisor.deadline().is_some_and(|next| next <= self.now) {
+                    return Err("a deadline that was taken is still due: the loop spins".into());
+                }
+            }
+            Move::GoDown => {
+                if std::mem::replace(&mut self.going_down, true) {
+                    return Ok(false);
+                }
+                self.supervisor.go_down(self.now);
+            }
+            Move::SupervisorRestarts => {
+                if self.saved.is_empty() || self.going_down {
+                    return Ok(false);
+                }
+                let before = self.wants();
+                self.supervisor = Supervisor::default();
+                self.supervisor.load(self.units.clone(), self.now);
+                for (name, record) in self.saved.clone() {
+                    let alive = self.alive.get_mut(&name);
+                    let populated = alive.is_some();
+                    alive.into_iter().for_each(|alive| alive.executed = true);
+                    self.supervisor.adopt(&name, &record, populated, self.now);
+                }
+                self.supervisor.start_enabled(&[], self.now);
+                if before != self.wants() {
+                    return Err(format!("wanted {before:?}, then {:?}", self.wants()));
+                }
+            }
+        }
+        self.perform()?;
+        Ok(true)
+    }
+
+    pub fn wants(&self) -> Vec<Want> {
+        self.supervisor.services().map(|(_, service)| service.want()).collect()
+    }
+
+    fn die(&mut self, name: &str, code: i32) {
+        if let Some(Alive { pid, start, .. }) = self.alive.remove(name) {
+            let exited = Event::Exited { pid, exit: Exit::Code(code), populated: false };
+            self.supervisor.handle(name, start, exited, self.now);
+            self.supervisor.handle(name, start, Event::Emptied, self.now);
+        }
+    }
+
+    /// Does what the supervisor asks for, and checks what may be done.
+    fn perform(&mut self) -> Result<(), String> {
+        loop {
+            let actions = self.supervisor.take_actions();
+            if actions.is_empty() {
+                break;
+            }
+            for action in actions {
+                self.perform_one(action)?;
+            }
+        }
+        for (name, service) in self.supervisor.services() {
+            let lives = self.alive.contains_key(name.as_str());
+            if lives != service.life().is_some() {
+                return Err(format!("{name} is {}, its processes live: {lives}", service.word()));
+            }
+            let obstacles = self.supervisor.obstacles(name.as_str());
+            if service.word() == StateWord::Blocked && obstacles.is_empty() {
+                return Err(format!("{name} is blocked by nobody"));
+            }
+        }
+        Ok(())
+    }
+
+    fn perform_one(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Spawn { unit, start, role } => {
+                let name = unit.name.to_string();
+                if role == Role::First {
+                    self.may_begin(&unit)?;
+                }
+                let pid = self.next_pid;
+                self.next_pid += 1;
+                let alive = Alive { pid, role, start, executed: false, asked: false };
+                if self.alive.insert(name.clone(), alive).is_some() {
+                    return Err(format!("{name} was spawned over living processes"));
+                }
+                let event = Event::Spawned { role, pid };
+                self.supervisor.handle(&name, start, event, self.now);
+            }
+            Action::Signal { name, start, .. } | Action::KillTree { name, start } => {
+                self.may_end(name.as_str())?;
+                if let Some(alive) = self.alive.get_mut(name.as_str()) {
+                    alive.asked |= alive.start == start;
+                }
+            }
+            Action::RemoveLeaf { name, .. } => {
+                if self.alive.contains_key(name.as_str()) {
+                    return Err(format!("{name}: gave back a leaf with processes"));
+                }
+            }
+            Action::Save { name, record } => {
+                self.saved.insert(name.to_string(), record);
+            }
+            Action::ReportStuck { .. } | Action::FindMain { .. } | Action::Changed { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Judges by the processes and the last word of each, not by the supervisor's obstacles.
+    fn may_begin(&self, unit: &Unit) -> Result<(), String> {
+        if self.going_down {
+            return Err(format!("{} began while the system goes down", unit.name));
+        }
+        for need in unit.needs.iter().filter(|need| need.required) {
+            let other = self.supervisor.service(need.unit.as_str()).unwrap();
+            let runs = self.alive.get(need.unit.as_str()).is_some_and(|alive| alive.executed);
+            let is_up = matches!(other.word(), StateWord::Up | StateWord::Reloading);
+            let exited_well = match other.state() {
+                State::Done | State::Down { why: Why::Completed } => true,
+                State::Down { why: Why::Exited(exit) } => exit.is_success(),
+                _ => false,
+            };
+            let holds = match need.condition {
+                Condition::ServiceStarted => runs || exited_well,
+                Condition::ServiceHealthy => (runs && is_up) || exited_well,
+                Condition::ServiceCompletedSuccessfully => exited_well,
+            };
+            if !holds {
+                let (name, condition) = (&unit.name, need.condition);
+                return Err(format!("{name} began: {} is no {condition:?}", need.unit));
+            }
+        }
+        for name in &unit.after {
+            let other = self.supervisor.service(name.as_str()).unwrap();
+            // Two back-offs that are over at the same time have no order.
+            let first = other.restarts() == 0 || self.alive.contains_key(name.as_str());
+            if first && other.want() == Want::Up && other.word() == StateWord::Starting {
+                return Err(format!("{} began before {name} had started", unit.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this one may be asked to end now: a wanted stop comes after those behind it.
+    fn may_end(&self, name: &str) -> Result<(), String> {
+        let service = self.supervisor.service(name).unwrap();
+        let asked = self.alive.get(name).is_none_or(|alive| alive.asked);
+        match service.state() {
+            // A restart leaves the others alone, and so does a failure of its own.
+            State::Stopping { because, .. } | State::Killing { because, .. }
+                if !asked && because.is_wanted() && *because != Because::Restart =>
+            {
+                self.nobody_behind_is_to_end(name)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn nobody_behind_is_to_end(&self, name: &str) -> Result<(), String> {
+        for unit in &self.units {
+            let goes_after = unit.needs.iter().any(|need| need.unit.as_str() == name)
+                || unit.after.iter().any(|other| other.as_str() == name);
+            let other = self.supervisor.service(unit.name.as_str()).unwrap();
+            let lives = self.alive.contains_key(unit.name.as_str());
+            if goes_after && lives && other.want() == Want::Down {
+                return Err(format!("{name} was asked to end before {}", unit.name));
+            }
+        }
+        Ok(())
+    }
+}

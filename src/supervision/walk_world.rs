@@ -1,0 +1,308 @@
+//! The model of one leaf that `walk.rs` walks through: what may happen next, and what the rules
+//! must never do about it.
+
+use super::record::Record;
+use super::status::StateWord;
+use super::supervisor::Supervisor;
+use super::unit::{Kind, Unit};
+use super::why::Exit;
+use super::{Action, Event, Moment, Notice, Order, Pid, Role, Want};
+
+/// One living process of the leaf.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    pub pid: Pid,
+    pub role: Option<Role>,
+    pub executed: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct World {
+    pub unit: Unit,
+    pub supervisor: Supervisor,
+    pub now: Moment,
+    pub next_pid: Pid,
+    /// The leaf's number and who lives in it.
+    pub start: u64,
+    pub members: Vec<Member>,
+    /// Deaths that were not told yet.
+    pub dead: Vec<(Pid, Exit)>,
+    pub spawns_fail: bool,
+    /// The leaf was killed; its members will die.
+    pub killed: bool,
+    pub saved: Option<Record>,
+    /// Back-offs that ended in a start since a person's last order.
+    pub restarted: u32,
+    pub trail: Vec<Move>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Move {
+    Order(Order),
+    ToggleSpawnFailure,
+    Execute,
+    FailToExecute,
+    Fork,
+    FirstExits(i32),
+    OtherExits(i32),
+    TellDeath,
+    TellEmpty,
+    TellOldNews,
+    SayReady,
+    SayStopping,
+    FindMain,
+    TimePasses,
+    SupervisorRestarts,
+}
+
+pub const MOVES: [Move; 20] = [
+    Move::Order(Order::Start),
+    Move::Order(Order::Stop),
+    Move::Order(Order::Restart),
+    Move::Order(Order::Reload),
+    Move::ToggleSpawnFailure,
+    Move::Execute,
+    Move::FailToExecute,
+    Move::Fork,
+    Move::FirstExits(0),
+    Move::FirstExits(1),
+    Move::OtherExits(0),
+    Move::OtherExits(1),
+    Move::TellDeath,
+    Move::TellEmpty,
+    Move::TellOldNews,
+    Move::SayReady,
+    Move::SayStopping,
+    Move::FindMain,
+    Move::TimePasses,
+    Move::SupervisorRestarts,
+];
+
+impl World {
+    pub fn new(unit: Unit) -> Self {
+        let mut supervisor = Supervisor::default();
+        supervisor.load(vec![unit.clone()], 0);
+        Self {
+            unit,
+            supervisor,
+            now: 0,
+            next_pid: 100,
+            start: 0,
+            members: Vec::new(),
+            dead: Vec::new(),
+            spawns_fail: false,
+            killed: false,
+            saved: None,
+            restarted: 0,
+            trail: Vec::new(),
+        }
+    }
+
+    pub fn want(&self) -> Want {
+        self.supervisor.service("web").unwrap().want()
+    }
+
+    fn tell(&mut self, start: u64, event: Event) -> Result<(), String> {
+        self.supervisor.handle("web", start, event, self.now);
+        self.perform()
+    }
+
+    /// Takes the move if it is enabled here. `Ok(false)` means that it is not.
+    pub fn take(&mut self, step: Move) -> Result<bool, String> {
+        self.trail.push(step);
+        match step {
+            Move::Order(order) => {
+                if self.supervisor.ask(order, "web", self.now).is_err() {
+                    return Ok(false);
+                }
+                if order != Order::Reload {
+                    self.restarted = 0;
+                }
+                self.perform()?;
+            }
+            Move::ToggleSpawnFailure => self.spawns_fail = !self.spawns_fail,
+            Move::Execute => {
+                let Some(member) = self.members.iter_mut().find(|member| !member.executed) else {
+                    return Ok(false);
+                };
+                member.executed = true;
+                let role = member.role.unwrap();
+                self.tell(self.start, Event::Executed { role })?;
+            }
+            Move::FailToExecute => {
+                let Some(at) = self.members.iter().position(|member| !member.executed) else {
+                    return Ok(false);
+                };
+                let member = self.members.remove(at);
+                self.dead.push((member.pid, Exit::Code(127)));
+                let (role, reason) = (member.role.unwrap(), "no such file".to_owned());
+                self.tell(self.start, Event::SpawnFailed { role, reason, passing: false })?;
+            }
+            Move::Fork => {
+                if self.members.len() > 2 || !self.members.iter().any(|member| member.executed) {
+                    return Ok(false);
+                }
+                self.join(None);
+            }
+            Move::FirstExits(code) => {
+                return Ok(self.die(code, |member| member.role == Some(Role::First)));
+            }
+            Move::OtherExits(code) => {
+                return Ok(self.die(code, |member| member.role != Some(Role::First)));
+            }
+            Move::TellDeath => {
+                if self.dead.is_empty() {
+                    return Ok(false);
+                }
+                let (pid, exit) = self.dead.remove(0);
+                let populated = !self.members.is_empty();
+                self.tell(self.start, Event::Exited { pid, exit, populated })?;
+            }
+            Move::TellEmpty => {
+                // A first process that has not executed yet may not have joined its leaf.
+                let joined = |it: &Member| it.executed || it.role != Some(Role::First);
+                if self.members.iter().any(joined) || self.start == 0 {
+                    return Ok(false);
+                }
+                self.tell(self.start, Event::Emptied)?;
+            }
+            Move::TellOldNews => {
+                if self.start < 2 {
+                    return Ok(false);
+                }
+                self.tell(self.start - 1, Event::Emptied)?;
+                let exited = Event::Exited { pid: 100, exit: Exit::Code(0), populated: false };
+                self.tell(self.start - 1, exited)?;
+            }
+            Move::SayReady | Move::SayStopping => {
+                if self.unit.kind != Kind::Notify || self.members.is_empty() {
+                    return Ok(false);
+                }
+                let ready = step == Move::SayReady;
+                let notice = Notice { ready, stopping: !ready, ..Notice::default() };
+                self.tell(self.start, Event::Notified(notice))?;
+            }
+            Move::FindMain => {
+                let Some(member) = self.members.last() else {
+                    return Ok(false);
+                };
+                let found = Event::MainFound { main: Some(member.pid), certain: false };
+                self.tell(self.start, found)?;
+            }
+            Move::TimePasses => {
+                let Some(deadline) = self.supervisor.deadline() else {
+                    return Ok(false);
+                };
+                self.now = self.now.max(deadline);
+                self.supervisor.tick(self.now);
+                self.perform()?;
+                if self.supervisor.deadline().is_some_and(|next| next <= self.now) {
+                    return Err("a deadline that was taken is still due: the loop spins".into());
+                }
+            }
+            Move::SupervisorRestarts => {
+                let Some(record) = self.saved.clone() else {
+                    return Ok(false);
+                };
+                self.supervisor = Supervisor::default();
+                self.supervisor.load(vec![self.unit.clone()], self.now);
+                // Deaths that were not told are buried by somebody else.
+                self.dead.clear();
+                for member in &mut self.members {
+                    member.executed = true;
+                }
+                self.supervisor.adopt("web", &record, !self.members.is_empty(), self.now);
+                self.supervisor.start_enabled(&[], self.now);
+                self.perform()?;
+                let service = self.supervisor.service("web").unwrap();
+                if self.members.is_empty() && service.life().is_some() {
+                    return Err("took over an empty leaf as alive".into());
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn join(&mut self, role: Option<Role>) -> Pid {
+        let pid = self.next_pid;
+        self.next_pid += 1;
+        self.members.push(Member { pid, role, executed: role.is_none() });
+        pid
+    }
+
+    fn die(&mut self, code: i32, who: impl Fn(&Member) -> bool) -> bool {
+        let Some(at) = self.members.iter().position(|member| member.executed && who(member)) else {
+            return false;
+        };
+        let member = self.members.remove(at);
+        self.dead.push((member.pid, Exit::Code(code)));
+        true
+    }
+
+    /// Does what the supervisor asks for, and checks the invariants.
+    fn perform(&mut self) -> Result<(), String> {
+        loop {
+            let actions = self.supervisor.take_actions();
+            if actions.is_empty() {
+                break;
+            }
+            for action in actions {
+                self.perform_one(action)?;
+            }
+        }
+        let service = self.supervisor.service("web").unwrap();
+        if service.life().is_none() && !self.members.is_empty() {
+            return Err(format!("at rest over living processes: {:?}", service.state()));
+        }
+        if service.restarts() != self.restarted {
+            return Err(format!("{} restarts, counted {}", self.restarted, service.restarts()));
+        }
+        let most = self.unit.restart.max_attempts;
+        if most != 0 && service.record().attempts > most {
+            return Err(format!("started again more than {most} times without a healthy run"));
+        }
+        Ok(())
+    }
+
+    fn perform_one(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Spawn { start, role, .. } => {
+                if role == Role::First || start != self.start {
+                    if !self.members.is_empty() {
+                        return Err("spawned over living processes".into());
+                    }
+                    self.start = start;
+                    self.killed = false;
+                    self.dead.clear();
+                }
+                let event = if self.spawns_fail {
+                    Event::SpawnFailed { role, reason: "EAGAIN".into(), passing: true }
+                } else {
+                    let pid = self.join(Some(role));
+                    Event::Spawned { role, pid }
+                };
+                self.supervisor.handle("web", start, event, self.now);
+            }
+            Action::KillTree { start, .. } => self.killed |= start == self.start,
+            Action::RemoveLeaf { start, .. } => {
+                if start == self.start && !self.members.is_empty() {
+                    return Err("gave back a leaf with processes".into());
+                }
+            }
+            Action::Save { record, .. } => self.saved = Some(record),
+            Action::Changed { to: StateWord::Failed, why, .. }
+                if why.contains("given up") && self.restarted < self.unit.restart.max_attempts =>
+            {
+                return Err(format!("given up after {} restarts", self.restarted));
+            }
+            Action::Changed { from: StateWord::Waiting, to: StateWord::Starting, .. } => {
+                self.restarted += 1;
+            }
+            Action::Signal { .. }
+            | Action::ReportStuck { .. }
+            | Action::FindMain { .. }
+            | Action::Changed { .. } => {}
+        }
+        Ok(())
+    }
+}
