@@ -66,8 +66,20 @@ fn orders_say_for_each_unit_what_became_of_it() {
     assert_eq!((code, out.as_str()), (0, "added: new\n"));
     let (code, out, _) = service.run(&["kill", "--signal", "hup", "nginx"]);
     assert_eq!((code, out.as_str()), (0, "nginx: SIGHUP sent to 3 processes\n"));
+    let (code, out, _) = service.run(&["kill", "--signal", "RTMIN+3", "nginx"]);
+    assert_eq!((code, out.as_str()), (0, "nginx: signal 37 sent to 3 processes\n"));
     assert_eq!(service.run(&["kill", "cron"]).0, 3);
     assert_eq!(service.run(&["kill", "--who", "0", "nginx"]).0, 2);
+}
+
+#[test]
+fn an_order_without_a_unit_is_refused() {
+    let service = Service::new();
+    for verb in ["start", "stop", "restart"] {
+        let (code, out, err) = service.run(&[verb, "--no-wait"]);
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert!(err.contains("<UNIT>..."), "{err}");
+    }
 }
 
 #[test]
@@ -147,6 +159,20 @@ fn journal_needs_no_supervisor() {
     let (code, out, err) = ended(slc.output().unwrap());
     assert_eq!((code, err.as_str()), (0, ""));
     assert_eq!(out, "2026-11-22 20:10:36.007 hello \\x1b[2J\n".repeat(2));
+}
+
+#[test]
+fn journal_says_which_directory_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("none");
+    for follow in [&[][..], &["-f"]] {
+        let mut slc = Command::new(env!("CARGO_BIN_EXE_slc"));
+        slc.args(["--socket", "/nonexistent/sock", "journal", "nginx"]).args(follow);
+        let (code, out, err) = ended(slc.arg("--log-dir").arg(&missing).output().unwrap());
+        assert_eq!((code, out.as_str()), (1, ""));
+        let path = missing.display();
+        assert_eq!(err, format!("slc: no such directory: {path}; name it by --log-dir\n"));
+    }
 }
 
 #[test]

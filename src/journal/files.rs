@@ -93,7 +93,8 @@ impl Files {
         for (unit, held) in std::mem::take(&mut self.held) {
             let mut note = Vec::new();
             if held.lost > 0 {
-                let text = format!("treeward: {} lines lost, because: {}", held.lost, held.why);
+                let lines = if held.lost == 1 { "line" } else { "lines" };
+                let text = format!("treeward: {} {lines} lost, because: {}", held.lost, held.why);
                 push_line(&mut note, stamp, text.as_bytes());
             }
             if let Err(stopped) = self.write(&unit, &note) {

@@ -45,7 +45,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// What the log lane is told on its command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// The run directory: FIFOs are in its `log` directory, the lock is `journal.lock`
+    /// Directory of the control socket, the FIFOs, saved state and the lock
     #[arg(long, value_name = "DIR", default_value = "/run/treeward")]
     pub run_dir: PathBuf,
     /// Where the log files are written; made when only its last component is missing
@@ -58,11 +58,11 @@ pub struct Options {
     #[arg(long, value_name = "COUNT", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub log_count: u32,
-    /// Serve the syslog socket as well
+    /// Serve a syslog socket as well; without PATH it is /dev/log
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "/dev/log")]
     pub syslog: Option<PathBuf>,
     /// The cgroup above all units, as /proc/PID/cgroup shows it
-    #[arg(long, value_name = "CGROUP", default_value = "/treeward/services")]
+    #[arg(long, value_name = "CGROUP", default_value = "/treeward/services", hide = true)]
     pub services_cgroup: String,
 }
 

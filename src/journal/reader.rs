@@ -44,7 +44,7 @@ impl Line {
         self.stamped.then(|| std::str::from_utf8(&self.raw[..STAMP_BYTES]).ok()).flatten()
     }
 
-    /// What the service wrote, byte for byte. Use [`super::clean`] before showing it to people.
+    /// What the service wrote, byte for byte. Use [`super::clean()`] before showing it to people.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         if self.stamped { &self.raw[STAMP_BYTES + 1..] } else { &self.raw }

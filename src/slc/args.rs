@@ -1,13 +1,12 @@
 //! What can be said on the command line.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use nix::sys::signal::Signal;
+use clap::{Arg, Parser, Subcommand, ValueEnum};
 
 use crate::protocol::{SOCKET, Who};
+use crate::unit_file::signal;
 
 const AFTER_HELP: &str = "\
 Exit status:
@@ -88,17 +87,26 @@ pub(super) enum Command {
     },
 
     /// Bring units up, after those they need
-    #[command(after_help = "Example: slc start nginx redis", arg_required_else_help = true)]
+    #[command(
+        after_help = "Example: slc start nginx redis",
+        arg_required_else_help = true,
+        mut_arg("units", required)
+    )]
     Start(Order),
 
     /// Bring units down with every process they have
-    #[command(after_help = "Example: slc stop nginx", arg_required_else_help = true)]
+    #[command(
+        after_help = "Example: slc stop nginx",
+        arg_required_else_help = true,
+        mut_arg("units", required)
+    )]
     Stop(Order),
 
     /// Bring units down, then up
     #[command(
         after_help = "Example: slc restart --timeout 30 nginx",
-        arg_required_else_help = true
+        arg_required_else_help = true,
+        mut_arg("units", required)
     )]
     Restart(Order),
 
@@ -109,7 +117,7 @@ pub(super) enum Command {
     /// Send a signal to the processes of a unit
     #[command(after_help = "Example: slc kill --signal HUP --who main nginx")]
     Kill {
-        /// The signal, by name or number
+        /// The signal: TERM, SIGQUIT, 15 or RTMIN+3
         #[arg(long, short, default_value = "TERM", value_parser = signal)]
         signal: i32,
         /// To all of them, to the main process, or to one by its PID
@@ -189,20 +197,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
     if time.is_zero() { Err(wrong()) } else { Ok(time) }
 }
 
-/// `HUP`, `SIGHUP`, `hup` or `1`; real-time signals by number.
-fn signal(text: &str) -> Result<i32, String> {
-    if let Ok(number) = text.parse() {
-        return if (1..=64).contains(&number) {
-            Ok(number)
-        } else {
-            Err("signals have the numbers 1 to 64".to_owned())
-        };
-    }
-    let name = text.to_ascii_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    Signal::from_str(&format!("SIG{name}"))
-        .map(|signal| signal as i32)
-        .map_err(|_| "no such signal; 'kill -l' lists them".to_owned())
+/// Only a reload makes sense without a unit.
+fn required(units: Arg) -> Arg {
+    units.required(true)
 }
 
 fn who(text: &str) -> Result<Who, String> {
@@ -213,7 +210,7 @@ fn who(text: &str) -> Result<Who, String> {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::{Args, Command, seconds, signal};
+    use super::{Args, Command, seconds};
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -229,14 +226,41 @@ mod tests {
     }
 
     #[test]
-    fn signals_have_names_and_numbers() {
-        for text in ["HUP", "SIGHUP", "hup", "1"] {
-            assert_eq!(signal(text), Ok(1), "{text}");
+    fn signals_are_those_of_unit_files() {
+        let number =
+            |text: &str| match Args::try_parse_from(["slc", "kill", "nginx", "--signal", text])?
+                .command
+            {
+                Command::Kill { signal, .. } => Ok(signal),
+                other => panic!("{other:?}"),
+            };
+        let signals = [
+            ("HUP", 1),
+            ("sighup", 1),
+            ("1", 1),
+            ("RTMIN+3", 37),
+            ("SIGRTMIN+3", 37),
+            ("RTMAX-1", 63),
+        ];
+        for (text, expected) in signals {
+            assert_eq!(number(text).map_err(|error: clap::Error| error.kind()), Ok(expected));
         }
-        assert_eq!(signal("34"), Ok(34));
-        for text in ["0", "65", "-1", "FOO", ""] {
-            assert!(signal(text).is_err(), "{text}");
+        for text in ["0", "65", "FOO", ""] {
+            assert!(number(text).is_err(), "{text}");
         }
+        let error = number("TREM").unwrap_err().to_string();
+        assert!(error.contains("did you mean TERM?"), "{error}");
+    }
+
+    #[test]
+    fn only_a_reload_does_without_a_unit() {
+        for verb in ["start", "stop", "restart"] {
+            for option in ["--no-wait", "--json"] {
+                assert!(Args::try_parse_from(["slc", verb, option]).is_err(), "{verb} {option}");
+            }
+            assert!(Args::try_parse_from(["slc", verb, "--no-wait", "a", "b"]).is_ok(), "{verb}");
+        }
+        assert!(Args::try_parse_from(["slc", "reload", "--json"]).is_ok());
     }
 
     #[test]

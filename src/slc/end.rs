@@ -36,6 +36,12 @@ pub(super) enum Failed {
     /// Standard output could not be written.
     #[error("standard output: {0}")]
     Output(io::Error),
+    /// There is no log directory.
+    #[error("no such directory: {}; name it by --log-dir", path.display())]
+    NoLogDir {
+        /// Where the logs should be.
+        path: std::path::PathBuf,
+    },
     /// A log could not be read.
     #[error("{}: {source}", path.display())]
     Log {

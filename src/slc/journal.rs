@@ -24,14 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Shows the last lines of a log, and further ones when that is wanted.
 pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Result<End, Failed> {
     let dir = wanted.log_dir.clone().unwrap_or_else(|| log_dir(supervisor));
-    let failed = |source| Failed::Log { path: dir.clone(), source };
+    // A log file that is missing is no error to the reader, so it is the directory.
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => Failed::NoLogDir { path: dir.clone() },
+        _ => Failed::Log { path: dir.clone(), source },
+    };
     let show = |lines: &[Line]| render(lines, wanted, style);
     if !wanted.follow {
         let lines = Reader::last(&dir, &wanted.unit, wanted.lines).map_err(failed)?;
-        if lines.is_empty() && !dir.is_dir() {
-            return Err(failed(io::ErrorKind::NotFound.into()));
-        }
         if lines.is_empty() {
+            dir.metadata().map_err(failed)?;
             complain(&format!("{} has no lines in {}", wanted.unit, dir.display()));
         }
         return put(&show(&lines));

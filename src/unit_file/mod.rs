@@ -65,6 +65,14 @@ pub fn parse(file: &Path, text: &str) -> Result<Unit, Vec<Diagnostic>> {
     }
 }
 
+/// A signal's number, from all that a unit file may call it.
+///
+/// # Errors
+/// What is wrong and what was expected, in one line.
+pub(crate) fn signal(text: &str) -> Result<i32, String> {
+    signal::parse(text).map_err(|wrong| wrong.message(signal::FORM))
+}
+
 /// The unit's name out of the file's, or why it gives none.
 fn unit_name(file: &Path) -> Result<UnitName, String> {
     let shown = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
