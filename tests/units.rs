@@ -224,7 +224,7 @@ fn the_policy_no_means_no_quoted_or_not() {
 
 #[test]
 fn yaml_itself_may_be_written_in_every_way() {
-    let env = |text: &str| good(&format!("command: a\n{text}")).process.environment;
+    let env = |text: &str| good(&format!("command: a\n{text}")).process.environment.clone();
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(env("environment:\n- A=b=c\n- D=\n"), [pair("A", "b=c"), pair("D", "")]);
     assert_eq!(

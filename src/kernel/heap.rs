@@ -3,7 +3,7 @@
 //! clone(2) without shared memory copies the page tables of everything that is mapped, and takes
 //! the right to write from both sides: with the units of ten thousand services in memory that
 //! costs more than the start itself (3.6 ms at 200 MB). A child of ours only makes system calls on
-//! values that [`super::child_memory`] holds, so the heap is kept out of the copy: madvise(2)
+//! values that `child_memory` holds, so the heap is kept out of the copy: madvise(2)
 //! `MADV_DONTFORK` on each piece that the allocator takes from the kernel. A start then costs the
 //! same whatever the supervisor remembers.
 //!

@@ -3,7 +3,7 @@
 //! The child shares nothing with its parent but copies, and other threads of the parent may have
 //! held any lock at the moment of the clone. So it makes system calls and nothing else: no
 //! allocation, no lock, no panic. It does not even have the heap: all it reads is its stack and
-//! [`super::child_memory`].
+//! `child_memory`.
 #![allow(unsafe_code)]
 
 use std::ffi::c_char;

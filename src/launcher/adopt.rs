@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::leaves::Start;
 use super::{Launcher, Token};
@@ -16,9 +17,7 @@ use crate::supervision::graph::Cycle;
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
 use crate::supervision::status::{Problem, StateWord};
-use crate::supervision::unit::{
-    KillMode, Kind, Limits, Process, Restart, RestartPolicy, Stop, Unit,
-};
+use crate::supervision::unit::{KillMode, Kind, Limits, Restart, RestartPolicy, Stop, Unit};
 use crate::supervision::{self, Moment, Pid};
 use crate::unit_file::{BadUnit, Loaded};
 
@@ -259,7 +258,7 @@ fn orphan(name: &UnitName) -> Unit {
         after: Vec::new(),
         pid_file: None,
         enabled: false,
-        process: Process::default(),
+        process: Arc::default(),
         limits: Limits::default(),
     }
 }

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! A service is alive while its leaf is populated (law 1). The states `starting`, `up`,
-//! `reloading`, `stopping` and `killing` own a [`service::Life`]: one start, one leaf. They are
+//! `reloading`, `stopping` and `killing` own a [`service_life::Life`]: one start, one leaf. They are
 //! left for a state of rest only when the leaf is known to be empty, and nothing is ever started
 //! from any other state than one of rest. So nothing starts over living processes, and nothing
 //! rests over them. The walk in `walk.rs` tries every order of events against that.

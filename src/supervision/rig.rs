@@ -7,9 +7,7 @@ use super::name::UnitName;
 use super::record::Record;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
-use super::unit::{
-    Condition, KillMode, Kind, Limits, Need, Process, Restart, RestartPolicy, Stop, Unit,
-};
+use super::unit::{Condition, KillMode, Kind, Limits, Need, Restart, RestartPolicy, Stop, Unit};
 use super::why::Exit;
 use super::{Action, Event, Moment, Notice, Order, Pid, Role};
 
@@ -35,7 +33,7 @@ pub fn unit() -> Unit {
         after: Vec::new(),
         pid_file: None,
         enabled: true,
-        process: Process::default(),
+        process: std::sync::Arc::default(),
         limits: Limits::default(),
     }
 }

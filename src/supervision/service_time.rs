@@ -9,7 +9,7 @@ use super::{Action, Moment, Who};
 const SIGKILL: i32 = 9;
 
 impl Service {
-    /// When a [`Input::Tick`] will do something.
+    /// When a [`super::service::Input::Tick`] will do something.
     pub fn deadline(&self) -> Option<Moment> {
         let earlier = |a: Option<Moment>, b: Option<Moment>| match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),

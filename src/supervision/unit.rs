@@ -1,6 +1,7 @@
 //! [`Unit`]: what the operator wants, already valid. Only `unit_file` makes one from text.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::name::UnitName;
 
@@ -37,7 +38,8 @@ pub struct Unit {
     /// Whether the unit starts when the supervisor starts.
     pub enabled: bool,
     /// Everything the forked child sets up before it executes the command.
-    pub process: Process,
+    /// Shared, because most units say nothing about it.
+    pub process: Arc<Process>,
     /// What the unit's cgroup may use.
     pub limits: Limits,
 }

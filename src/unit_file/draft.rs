@@ -1,5 +1,7 @@
 //! [`Draft`]: what the keys said, before the checks that concern several of them.
 
+use std::sync::{Arc, OnceLock};
+
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Place, Report};
@@ -84,7 +86,7 @@ impl Draft {
             after: self.after,
             pid_file: self.pid_file,
             enabled: self.enabled.unwrap_or(true),
-            process: self.process,
+            process: shared(self.process),
             limits: self.limits,
         })
     }
@@ -166,4 +168,11 @@ impl Draft {
         self.process.user = Some(user);
         self.process.group = group.or(self.process.group.take());
     }
+}
+
+/// Most units leave the process as it is by default; they share one.
+fn shared(process: Process) -> Arc<Process> {
+    static DEFAULT: OnceLock<Arc<Process>> = OnceLock::new();
+    let default = DEFAULT.get_or_init(Arc::default);
+    if process == **default { Arc::clone(default) } else { Arc::new(process) }
 }
