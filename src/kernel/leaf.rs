@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 
 use super::cgroup::{directories, remove_dir_if_there};
 use super::membership::{cgroup_of, is_within};
-use super::{Error, errno_of, is_gone, sys};
+use super::{Error, is_gone, read_text, sys};
 
 /// The extended attribute on the leaf's directory that holds its record.
 const RECORD: &CStr = c"user.treeward";
@@ -74,10 +74,10 @@ impl Leaf {
     /// A flag of `cgroup.events`; false for a leaf that has vanished.
     pub(super) fn event(&self, name: &str) -> Result<bool, Error> {
         let path = self.events_path();
-        match fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => flag(&text, name).ok_or_else(|| Error::at("read", &path, Errno::EBADMSG)),
-            Err(e) if is_gone(errno_of(&e)) => Ok(false),
-            Err(e) => Err(Error::io("read", &path, &e)),
+            Err(errno) if is_gone(errno) => Ok(false),
+            Err(errno) => Err(Error::at("read", &path, errno)),
         }
     }
 
@@ -100,13 +100,13 @@ impl Leaf {
         let mut dirs = vec![self.path.clone()];
         while let Some(dir) = dirs.pop() {
             let path = dir.join("cgroup.procs");
-            match fs::read_to_string(&path) {
+            match read_text(&path) {
                 Ok(text) => members.extend(pids(&text)),
                 // A threaded cgroup lists its processes at its threaded root only, which is also
                 // read here.
-                Err(e) if errno_of(&e) == Errno::EOPNOTSUPP => {}
-                Err(e) if is_gone(errno_of(&e)) => continue,
-                Err(e) => return Err(Error::io("read", &path, &e)),
+                Err(Errno::EOPNOTSUPP) => {}
+                Err(errno) if is_gone(errno) => continue,
+                Err(errno) => return Err(Error::at("read", &path, errno)),
             }
             // cgroupfs counts links like other file systems: 2, and one for each directory below.
             // So the common case needs no reading of some thirty names.

@@ -21,7 +21,7 @@ pub struct Membership {
 /// The cgroup (version 2) of a process or zombie; `None` when it is gone or in none.
 #[must_use]
 pub fn cgroup_of(pid: u32) -> Option<Membership> {
-    parse_membership(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+    parse_membership(&super::read_text(format!("/proc/{pid}/cgroup").as_ref()).ok()?)
 }
 
 /// The cgroup (version 2) of the calling process.

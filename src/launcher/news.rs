@@ -11,6 +11,7 @@ use crate::kernel::notify_socket::Message;
 use crate::kernel::reap::{self, ExitStatus};
 use crate::kernel::{membership, pidfd};
 use crate::supervision::name::UnitName;
+use crate::supervision::service::Service;
 use crate::supervision::service_life::Life;
 use crate::supervision::why::Exit;
 use crate::supervision::{Event, Moment, Notice, Pid};
@@ -46,12 +47,19 @@ impl Launcher {
     /// an older end.
     pub(super) fn bury_all(&mut self, now: Moment) {
         let mut deaths = self.bury_some(now);
-        let mut left: HashMap<Start, usize> = HashMap::new();
-        for start in deaths.iter().map(|(start, ..)| start.clone()).collect::<HashSet<_>>() {
-            if !self.is_populated(&start.0, start.1) && self.last_has_ended(&start) {
+        let starts: HashSet<Start> = deaths.iter().map(|(start, ..)| start.clone()).collect();
+        // A leaf that was seen empty stays so: nobody is left to fork.
+        let mut empty: HashSet<Start> = HashSet::new();
+        for start in starts {
+            if self.is_populated(&start.0, start.1) {
+                continue;
+            }
+            if self.last_has_ended(&start, &deaths) {
                 deaths.extend(self.bury_some(now));
             }
+            empty.insert(start);
         }
+        let mut left: HashMap<Start, usize> = HashMap::new();
         for (start, ..) in &deaths {
             *left.entry(start.clone()).or_default() += 1;
         }
@@ -60,7 +68,7 @@ impl Launcher {
                 *count -= 1;
                 *count
             });
-            let populated = more > 0 || self.is_populated(&start.0, start.1);
+            let populated = more > 0 || !empty.contains(&start);
             let event = Event::Exited { pid, exit, populated };
             self.supervisor.handle(start.0.as_str(), start.1, event, now);
         }
@@ -89,15 +97,17 @@ impl Launcher {
         deaths
     }
 
-    /// Waits for the process that decides how a service ended, if it is a child of ours. Gives
-    /// whether one has become a zombie.
-    fn last_has_ended(&self, (name, start): &Start) -> bool {
+    /// Waits for the process that decides how a service ended, if it is a child of ours and not
+    /// among those that were buried just now. Gives whether one has become a zombie.
+    fn last_has_ended(&self, (name, start): &Start, buried: &[(Start, Pid, Exit)]) -> bool {
         let service = self.supervisor.service(name.as_str());
         let Some(service) = service.filter(|s| s.life().is_some_and(|l| l.start == *start)) else {
             return false;
         };
         let decisive = [service.main_pid(), service.life().and_then(Life::first_pid)];
-        decisive.into_iter().flatten().any(|pid| reap::has_ended_within(pid, LAST_INSTANT))
+        let is_open = |pid: &Pid| !buried.iter().any(|(_, dead, _)| dead == pid);
+        let mut open = decisive.into_iter().flatten().filter(is_open);
+        open.any(|pid| reap::has_ended_within(pid, LAST_INSTANT))
     }
 
     /// Whose process this zombie was: ours by birth, or by the leaf it died in.
@@ -153,16 +163,19 @@ impl Launcher {
         } else {
             drained.woken.iter().filter_map(|watch| self.leaves.of_watch(*watch).cloned()).collect()
         };
-        let empty: Vec<Start> =
-            woken.into_iter().filter(|start| !self.is_populated(&start.0, start.1)).collect();
-        if empty.iter().any(|start| self.last_has_ended(start)) {
+        // Most are over by now: the deaths that emptied them were told above.
+        let lives = |(name, start): &Start| {
+            let service = self.supervisor.service(name.as_str());
+            service.and_then(Service::life).is_some_and(|life| life.start == *start)
+        };
+        let woken = woken.into_iter().filter(lives);
+        let empty: Vec<Start> = woken.filter(|of| !self.is_populated(&of.0, of.1)).collect();
+        if empty.iter().any(|start| self.last_has_ended(start, &[])) {
             self.bury_all(now);
         }
         for (name, start) in empty {
             self.take_adopted_of(&(name.clone(), start), now);
-            if !self.is_populated(&name, start) {
-                self.supervisor.handle(name.as_str(), start, Event::Emptied, now);
-            }
+            self.supervisor.handle(name.as_str(), start, Event::Emptied, now);
         }
     }
 
