@@ -98,9 +98,10 @@ impl Tree {
         self.root.join(SERVICES)
     }
 
-    /// Moves the calling process into the `supervisor` room when it is in the tree and not there
-    /// yet; gives whether it moved. A caller outside the tree is left where it is: it is not ours
-    /// to take out of somebody else's accounting, and the move costs about 6 ms.
+    /// Moves the calling process into the `supervisor` room when it is in the tree and in the way
+    /// there: in a service's leaf, or in the root of a tree that has controllers to hand down.
+    /// Gives whether it moved. A caller outside the tree is left where it is: it is not ours to
+    /// take out of somebody else's accounting, and the move costs about 6 ms.
     ///
     /// # Errors
     /// When the kernel refuses the move.

@@ -12,10 +12,11 @@ command: [sh, -c, 'sleep 1000 & sleep 1000 & echo $! > {dir}/twin.pid']
 pid_file: {dir}/twin.pid
 ";
     let house = House::new(&[("twins", unit)]);
-    let status = house.wait_for("twins", "up with a main process", PATIENCE, |status| {
-        status.summary.state == StateWord::Up && status.summary.main_pid.is_some()
+    // Until the shell has gone, it is the main process.
+    let status = house.wait_for("twins", "two processes, one of them main", PATIENCE, |status| {
+        status.processes == 2 && status.summary.main_pid.is_some_and(|_| status.first_pid.is_none())
     });
-    assert_eq!(status.processes, 2);
+    assert_eq!(status.summary.state, StateWord::Up);
     let named = house.read("twin.pid").trim().parse().ok();
     assert_eq!(status.summary.main_pid, named);
 }

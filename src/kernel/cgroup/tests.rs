@@ -86,8 +86,14 @@ fn only_a_process_of_the_tree_moves_into_the_supervisors_room() {
             let test = TestTree::new("enter");
             let tree = &test.tree;
             assert!(!tree.enter_supervisor().unwrap());
+            // In the root it is in the way of controllers only.
             write(&tree.root().join("cgroup.procs"), "0").unwrap();
             assert_eq!(find_root().unwrap(), tree.root());
+            let has_controllers = !tree.available_controllers().is_empty();
+            assert_eq!(tree.enter_supervisor().unwrap(), has_controllers);
+            // In a service's leaf it is never left.
+            let leaf = tree.make_leaf("service", 1).unwrap();
+            write(&leaf.path().join("cgroup.procs"), "0").unwrap();
             assert!(tree.enter_supervisor().unwrap());
             let room = format!("{}/supervisor", tree.leaf_at_root().cgroup());
             assert_eq!(own_cgroup().unwrap(), room);
