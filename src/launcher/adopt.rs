@@ -185,6 +185,7 @@ impl Launcher {
             log::warn!("{error}");
         }
         self.records.forget(name);
+        self.asked_by.remove(name);
         self.missing_limits.remove(name);
         self.leaves.proofs.remove(name);
         let _ = std::fs::remove_file(self.lane.fifo(name.as_str()));

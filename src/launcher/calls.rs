@@ -205,6 +205,7 @@ impl Launcher {
         log::info!("{verb:?} {} asked for by pid {pid} (user {uid})", units.join(" "));
         let mut waiting = Waiting { order, items: Vec::new(), open: 0 };
         for name in names {
+            self.asked_by.insert(name.clone(), (peer.pid, peer.uid));
             let was_alive = self.word(&name).is_some_and(StateWord::is_alive);
             let item = match self.supervisor.ask(order, name.as_str(), now) {
                 Err(refusal) => Item::Decided(self.outcome(&name, false, refusal.to_string())),

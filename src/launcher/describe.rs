@@ -6,11 +6,11 @@ use super::Launcher;
 use crate::kernel::process::{self, Process};
 use crate::kernel::{accounting, clock};
 use crate::supervision::name::UnitName;
-use crate::supervision::service::Service;
+use crate::supervision::service::{Service, State};
 use crate::supervision::service_life::Life;
 use crate::supervision::status::{MAX_TREE, ProcessStatus, Status, Summary};
 use crate::supervision::unit::Millis;
-use crate::supervision::why::Obstacle;
+use crate::supervision::why::{Because, Obstacle, Why};
 use crate::supervision::{Moment, Pid, Want};
 
 impl Launcher {
@@ -20,7 +20,7 @@ impl Launcher {
         let blocked = service.word() == crate::supervision::status::StateWord::Blocked;
         let why = match obstacles.first().filter(|_| blocked) {
             Some(obstacle) => obstacle.to_string(),
-            None => service.why(),
+            None => self.why(name, service),
         };
         Summary {
             name: name.to_string(),
@@ -31,6 +31,34 @@ impl Launcher {
             why,
             main_pid: service.main_pid(),
             restarts: service.restarts(),
+        }
+    }
+
+    /// Why it is in its state; where a person wanted it, who.
+    fn why(&self, name: &UnitName, service: &Service) -> String {
+        let why = service.why();
+        let asked = match service.state() {
+            State::Down { why: Why::Ended(because) }
+            | State::Stopping { because, .. }
+            | State::Killing { because, .. } => {
+                matches!(because, Because::Asked | Because::Restart)
+            }
+            _ => false,
+        };
+        match self.asked_by.get(name).filter(|_| asked) {
+            Some((pid, uid)) => format!("{why} by pid {pid} of user {uid}"),
+            None => why,
+        }
+    }
+
+    /// How the last process that mattered ended, and whether the kernel had run out of memory.
+    fn last_exit(&self, name: &UnitName, service: &Service) -> String {
+        let exit = service.last_exit().map(|exit| exit.to_string()).unwrap_or_default();
+        match accounting::oom_kills(&self.tree.group_path(name.as_str())) {
+            Some(count) if count > 0 && !exit.is_empty() => {
+                format!("{exit}; killed for want of memory since the unit was loaded: {count}")
+            }
+            _ => exit,
         }
     }
 
@@ -54,7 +82,7 @@ impl Launcher {
             first_pid: life.and_then(Life::first_pid),
             leaf: entry.map(|entry| entry.leaf.path().display().to_string()),
             status_text: life.map(|life| life.status_text.clone()).unwrap_or_default(),
-            last_exit: service.last_exit().map(|exit| exit.to_string()).unwrap_or_default(),
+            last_exit: self.last_exit(name, service),
             last_stop: self.leaves.proofs.get(name).cloned().unwrap_or_default(),
             waiting_for: waiting_for.filter(|_| is_blocked).collect(),
             missing_limits: self.missing_limits.get(name).cloned().unwrap_or_default(),

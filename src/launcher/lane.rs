@@ -124,13 +124,14 @@ impl Lane {
         if self.next_try.is_none_or(|at| at > now) {
             return;
         }
-        // A group of its own, so that Ctrl-C at a terminal ends it only after the services.
+        // A group of its own, so that Ctrl-C at a terminal ends it only after the services. Nothing
+        // else is set here, so that the standard library takes posix_spawn(3): a forked copy of
+        // this process would have no heap (see `kernel::heap`).
         let started = Command::new("/proc/self/exe")
             .arg0("service-launcher")
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .current_dir("/")
             .process_group(0)
             .spawn();
         self.next_try = match started {

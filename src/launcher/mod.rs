@@ -169,6 +169,8 @@ struct Launcher {
     calls: Calls,
     /// Processes of an earlier supervisor's starts that are no children of ours.
     adopted: HashMap<Pid, (Start, OwnedFd)>,
+    /// Who last gave an order for a unit: process and user.
+    asked_by: HashMap<UnitName, (i32, u32)>,
     /// Limits that this system cannot hold, in words.
     missing_limits: HashMap<UnitName, Vec<String>>,
     /// What the rules asked for and was not done yet.
@@ -186,6 +188,8 @@ struct Launcher {
 pub fn run(options: Options) -> ExitCode {
     console::init(if options.journal { Flush::EachLine } else { Flush::EachTurn });
     if options.journal {
+        // It must not keep the file system busy that the supervisor was started in.
+        let _ = std::env::set_current_dir("/");
         return match crate::journal::run(&options.lane) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
@@ -242,6 +246,7 @@ impl Launcher {
             records: Records::open(&run_dir)?,
             calls: Calls::default(),
             adopted: HashMap::new(),
+            asked_by: HashMap::new(),
             missing_limits: HashMap::new(),
             actions: VecDeque::new(),
             more_dead: false,
