@@ -348,8 +348,9 @@ server.errorlog-use-syslog = \"enable\"
 #[test]
 fn atd_is_followed() {
     Daemon {
-        // The job runs below atd, so what it logs belongs to atd.
-        use_it: Some(("echo 'logger the job has run' | at now 2>&1", "job ")),
+        // The job runs below atd, so what it logs belongs to atd. Its logger stays for a moment: a
+        // sender that is gone when its line is read is not known any more.
+        use_it: Some(("echo '(echo the job has run; sleep 1) | logger' | at now 2>&1", "job ")),
         ..Daemon::single("atd", "command: /usr/sbin/atd\n", "the job has run")
     }
     .prove();
