@@ -113,7 +113,8 @@ fn a_process_is_described_as_it_is() {
     let (leaf, mut shell) = tree.shell("exec sleep 1000");
     assert_eq!(shell.report(), super::super::spawn::Report::Executed);
     let seen = eventually("the shell's exec", || {
-        process::read(shell.pid()).filter(|seen| seen.comm == "sleep")
+        // In the middle of an exec the name is there before the command line.
+        process::read(shell.pid()).filter(|seen| seen.command == "sleep 1000")
     });
     assert_eq!((seen.pid, seen.session), (shell.pid(), shell.pid()));
     assert_eq!(seen.parent, std::process::id());

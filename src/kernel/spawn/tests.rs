@@ -3,6 +3,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::sys::signal::{SigSet, Signal};
 
@@ -176,11 +177,19 @@ fn a_terminal_becomes_the_controlling_one_and_takes_the_output() {
     let mut started = start(&tree.leaf(), &asked, How::IntoCgroup);
     assert_eq!(started.report(), Report::Executed);
     assert_eq!(started.end(), ExitStatus::Code(0));
-    let mut text = [0; 4096];
-    let count = nix::unistd::read(&pty.master, &mut text).unwrap();
-    let text = String::from_utf8_lossy(&text[..count]).into_owned();
     let expected = format!("from-stdout\r\nfrom-stderr\r\nfrom-tty\r\n{}\r\n", path.display());
-    assert_eq!(text, expected);
+    // A terminal hands out what has come so far.
+    let mut text = Vec::new();
+    let is_readable = |pty: &nix::pty::OpenptyResult| {
+        let mut fds = [PollFd::new(pty.master.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(5_000_u16)).unwrap() == 1
+    };
+    while text.len() < expected.len() && is_readable(&pty) {
+        let mut piece = [0; 4096];
+        let count = nix::unistd::read(&pty.master, &mut piece).unwrap();
+        text.extend_from_slice(&piece[..count]);
+    }
+    assert_eq!(String::from_utf8_lossy(&text), expected);
 }
 
 #[test]
