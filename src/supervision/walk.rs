@@ -10,6 +10,8 @@
 //! - no service is at rest over living processes;
 //! - if from here on the world behaves (deaths are told, the killed die, time passes), the service
 //!   comes to rest in what is wanted of it, and never waits for ever.
+//!
+//! A walk is worth what it catches: plant a bug in the rules, see the trail, take the bug out again.
 
 #![allow(clippy::print_stdout)] // How many worlds were tried is worth telling.
 
