@@ -1,6 +1,7 @@
 //! Keeping the log lane alive: `service-launcher --journal`, a process of its own that outlives
 //! this one.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -40,8 +41,8 @@ pub struct Lane {
     other: Option<OwnedFd>,
     next_try: Option<Moment>,
     /// FIFOs that the log lane may not have opened yet: what is in a pipe is lost when nobody has
-    /// it open, and a short service is gone by then.
-    young: Vec<OwnedFd>,
+    /// it open, and a short service is gone by then. One for each unit, however often it starts.
+    young: HashMap<String, OwnedFd>,
     /// When the log lane has opened them all.
     grown_at: Option<Moment>,
 }
@@ -74,7 +75,7 @@ impl Lane {
             child: None,
             other: None,
             next_try: Some(0),
-            young: Vec::new(),
+            young: HashMap::new(),
             grown_at: None,
         };
         let own = this.fifo("treeward");
@@ -94,17 +95,21 @@ impl Lane {
     /// When it cannot be made or opened.
     pub fn output(&mut self, unit: &str, now: Moment) -> Result<OwnedFd, kernel::Error> {
         let path = self.fifo(unit);
-        let is_running = self.child.is_some() || self.other.is_some();
-        match files::open_fifo_for_writer(&path) {
-            Ok(output) if is_running => return Ok(output),
-            Ok(output) => self.young.push(output),
+        let young = match files::open_fifo_for_writer(&path) {
+            Ok(output) if self.is_running() => return Ok(output),
+            Ok(output) => output,
             Err(_) => {
                 files::make_fifo(&path, 0o600)?;
-                self.young.push(files::open_fifo_for_writer(&path)?);
+                files::open_fifo_for_writer(&path)?
             }
-        }
+        };
+        self.young.insert(unit.to_owned(), young);
         self.grown_at = Some(now + GROWN_AFTER);
         files::open_fifo_for_writer(&path)
+    }
+
+    const fn is_running(&self) -> bool {
+        self.child.is_some() || self.other.is_some()
     }
 
     /// When [`Lane::tick`] will do something.
@@ -115,10 +120,10 @@ impl Lane {
     /// Starts the log lane if there is none, and lets go of FIFOs that it has opened by now.
     pub fn tick(&mut self, now: Moment) {
         if self.grown_at.is_some_and(|at| at <= now) {
-            let is_running = self.child.is_some() || self.other.is_some();
+            let is_running = self.is_running();
             self.grown_at = (!is_running).then_some(now + GROWN_AFTER);
             if is_running {
-                self.young = Vec::new();
+                self.young = HashMap::new();
             }
         }
         if self.next_try.is_none_or(|at| at > now) {

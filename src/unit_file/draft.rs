@@ -1,8 +1,7 @@
 //! [`Draft`]: what the keys said, before the checks that concern several of them.
 
-use std::sync::{Arc, OnceLock};
-
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use super::diagnostic::{Place, Report};
 use super::identity::Identity;
