@@ -9,10 +9,16 @@
 //! - [`journal`]: the log lane, a process of its own that never touches the rules.
 //! - [`protocol`]: Varlink on the control socket, for servers and clients.
 //! - [`slc`]: the client, for people and scripts.
+//! - [`pid1`]: `init`: mounts, keeps the supervisor running, ends the machine.
+//! - [`pid_ns`]: `run-on-pid-ns`: another init as process 1 of its own namespaces.
+//! - [`power`]: how a machine ends, the one word that all of them share.
 
 pub mod journal;
 pub mod kernel;
 pub mod launcher;
+pub mod pid1;
+pub mod pid_ns;
+pub mod power;
 pub mod protocol;
 pub mod slc;
 pub mod supervision;

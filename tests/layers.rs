@@ -58,6 +58,29 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("protocol", &["crate::kernel", "crate::launcher", "crate::unit_file", "crate::journal"]),
     ("slc", &["crate::kernel", "crate::launcher"]),
+    // Process 1 is small: it knows the kernel, and the word that a supervisor ends with.
+    (
+        "pid1",
+        &[
+            "crate::supervision",
+            "crate::launcher",
+            "crate::unit_file",
+            "crate::journal",
+            "crate::protocol",
+            "crate::slc",
+        ],
+    ),
+    // A guest may ask for the machine's end over the control socket, nothing else.
+    (
+        "pid_ns",
+        &[
+            "crate::supervision",
+            "crate::launcher",
+            "crate::unit_file",
+            "crate::journal",
+            "crate::slc",
+        ],
+    ),
 ];
 
 /// Outside crates with one door each.

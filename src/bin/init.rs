@@ -1,0 +1,3 @@
+//! Process 1.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Runs another init in namespaces of its own.
+
+fn main() {}

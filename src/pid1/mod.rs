@@ -1,0 +1,1 @@
+//! What process 1 of a machine does.

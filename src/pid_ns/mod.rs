@@ -1,0 +1,1 @@
+//! Another init as process 1 of its own namespaces.
