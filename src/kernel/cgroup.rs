@@ -160,8 +160,15 @@ impl Tree {
         Ok(leaf)
     }
 
-    /// Makes a short-lived leaf outside `services`, where no group can have its name.
+    /// Makes a short-lived leaf outside `services`, where no group can have its name. One that a
+    /// killed supervisor left goes first.
     pub(super) fn make_probe(&self, number: u64) -> Result<Leaf, Error> {
+        for entry in std::fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(b"probe-") {
+                // One that is in use stays.
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
         let leaf = self.leaf_below(&format!("probe-{number}"));
         make_dir(leaf.path()).map(|()| leaf)
     }

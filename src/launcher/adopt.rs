@@ -224,6 +224,7 @@ fn unknown(start: u64, now: Moment) -> Record {
         first: None,
         main: None,
         control: None,
+        control_due: false,
         deadline: None,
         because: None,
         why: None,

@@ -30,6 +30,9 @@ pub struct Record {
     /// The stop command, if it was running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Pid>,
+    /// Whether the stop command was about to be run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub control_due: bool,
     /// When the start or the stop runs out of time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Moment>,
@@ -49,4 +52,9 @@ pub struct Record {
 
 const fn yes() -> bool {
     true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }

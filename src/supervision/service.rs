@@ -101,6 +101,8 @@ pub enum Input {
 pub struct Service {
     pub(super) unit: Arc<Unit>,
     pub(super) want: Want,
+    /// What was wanted before the whole system began to go down, once it does.
+    pub(super) want_before_shutdown: Option<Want>,
     pub(super) state: State,
     pub(super) since: Moment,
     pub(super) starts: u64,
@@ -116,6 +118,7 @@ impl Service {
         Self {
             unit,
             want: Want::Down,
+            want_before_shutdown: None,
             state: State::Down { why },
             since: now,
             starts: 0,
@@ -145,6 +148,15 @@ impl Service {
         self.want = want;
         self.attempts = 0;
         self.restarts = 0;
+    }
+
+    /// Wants it down because everything goes down. A supervisor that is killed on the way leaves
+    /// to the next what was wanted before.
+    pub const fn go_down(&mut self) {
+        if self.want_before_shutdown.is_none() {
+            self.want_before_shutdown = Some(self.want);
+        }
+        self.set_want(Want::Down);
     }
 
     /// The state.
@@ -244,10 +256,13 @@ impl Service {
     }
 
     /// The one function that changes the state. Says so by [`Action::Changed`] and keeps it by
-    /// [`Action::Save`].
+    /// [`Action::Save`], which comes before what is done to a leaf that is there already: a
+    /// supervisor that is killed in between must not leave a half-ended service that nobody ends.
     pub fn step(&mut self, input: Input, now: Moment, out: &mut Vec<Action>) {
         let from = self.word();
         let record = self.record();
+        let lived = self.life().is_some();
+        let first = out.len();
         let state = std::mem::replace(&mut self.state, State::Blocked);
         self.state = match input {
             Input::Begin => self.begin(state, now, out),
@@ -265,7 +280,9 @@ impl Service {
         }
         let after = self.record();
         if record != after {
-            out.push(Action::Save { name: self.unit.name.clone(), record: after });
+            let place = if lived && self.life().is_some() { first } else { out.len() };
+            let save = Action::Save { name: self.unit.name.clone(), record: after };
+            out.insert(place, save);
         }
     }
 

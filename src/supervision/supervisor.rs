@@ -121,7 +121,7 @@ impl Supervisor {
     pub fn go_down(&mut self, now: Moment) {
         self.going_down = true;
         for (name, slot) in &mut self.slots {
-            slot.service.set_want(Want::Down);
+            slot.service.go_down();
             slot.because = Because::Shutdown;
             self.restless.insert(name.clone());
         }
