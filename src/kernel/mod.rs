@@ -29,6 +29,7 @@ pub mod poll;
 pub mod process;
 pub mod program;
 pub mod reap;
+pub mod replace;
 pub mod report;
 pub mod signals;
 pub mod spawn;

@@ -230,6 +230,7 @@ fn unknown(start: u64, now: Moment) -> Record {
         why: None,
         restarts: 0,
         attempts: 0,
+        others: supervision::record::Others::new(),
     }
 }
 

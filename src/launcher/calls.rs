@@ -113,6 +113,7 @@ impl Launcher {
             Request::ReadUnits => return self.read_units_for(Some(id)),
             Request::Watch => return self.calls.watchers.push(id),
             Request::Version => Ok(self.version()),
+            Request::Upgrade { program } => return self.upgrade_for(id, program, peer),
         };
         match answer {
             Ok(reply) => self.server.reply(id, &reply, now),

@@ -24,6 +24,7 @@ mod news;
 pub mod options;
 mod perform;
 mod records;
+mod upgrade;
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -41,7 +42,7 @@ use crate::kernel::signals::Signals;
 use crate::kernel::spawn::{self, How};
 use crate::kernel::{self, clock, reap};
 use crate::protocol::listener::{BindError, Listener};
-use crate::protocol::server::Server;
+use crate::protocol::server::{CallId, Server};
 use crate::supervision::name::UnitName;
 use crate::supervision::status::Problem;
 use crate::supervision::supervisor::Supervisor;
@@ -178,6 +179,10 @@ struct Launcher {
     /// There are dead processes that were not buried in the last turn.
     more_dead: bool,
     going_down: bool,
+    /// The file of the program that this process runs, which may have been replaced since.
+    program: PathBuf,
+    /// The program that this process is to become, and who waits for it.
+    next_program: Option<(PathBuf, CallId)>,
     /// Leaves to remove when this turn's starts are made.
     removals: Vec<Chore>,
     _lock: OwnedFd,
@@ -249,8 +254,11 @@ impl Launcher {
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),
             actions: VecDeque::new(),
-            more_dead: false,
+            // After an upgrade some may have died in between.
+            more_dead: true,
             going_down: false,
+            program: std::env::current_exe()?,
+            next_program: None,
             removals: Vec::new(),
             options,
             _lock: lock,
@@ -322,6 +330,7 @@ impl Launcher {
         self.perform_all(now);
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
+        self.become_next(now);
         log::logger().flush();
     }
 

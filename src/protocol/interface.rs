@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::message::{
-    Changed, Failure, Listing, Outcomes, Reply, Request, Reread, Signalled, Statuses, Verb,
-    Version, Versioned, Who,
+    Changed, Failure, Listing, Nothing, Outcomes, Reply, Request, Reread, Signalled, Statuses,
+    Verb, Version, Versioned, Who,
 };
 use super::{DESCRIPTION, INTERFACE, wire};
 use crate::supervision::status::{
@@ -241,6 +241,7 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
         (Request::ReadUnits, Reply::Reread(Reread { added, changed, removed, problems })),
         (Request::Watch, Reply::Changed(Changed { change })),
         (Request::Version, Reply::Version(Versioned { version })),
+        (Request::Upgrade { program: Some(text()) }, Reply::Nothing(Nothing {})),
     ]
 }
 
@@ -255,6 +256,7 @@ fn failures() -> Vec<Failure> {
         Failure::NoSuchUnit { unit: text(), similar: vec![text()] },
         Failure::NotRunning { unit: text() },
         Failure::Refused { unit: text(), reason: text() },
+        Failure::NoUpgrade { program: text(), reason: text() },
         Failure::BadMessage { reason: text() },
         Failure::Busy { connections: 1 },
     ]

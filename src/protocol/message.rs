@@ -42,6 +42,11 @@ pub enum Request {
     Watch,
     /// Who answers. Answer: [`Reply::Version`].
     Version,
+    /// Become another supervisor's program. The connection ends without an answer when it is done.
+    Upgrade {
+        /// The program's path; the supervisor's own when absent.
+        program: Option<String>,
+    },
 }
 
 impl Request {
@@ -51,7 +56,7 @@ impl Request {
     #[must_use]
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Order { .. } | Self::Kill { .. } | Self::ReadUnits => true,
+            Self::Order { .. } | Self::Kill { .. } | Self::ReadUnits | Self::Upgrade { .. } => true,
             Self::List | Self::Status { .. } | Self::Watch | Self::Version => false,
         }
     }
@@ -121,7 +126,13 @@ pub enum Reply {
     Changed(Changed),
     /// To [`Request::Version`].
     Version(Versioned),
+    /// To what has nothing more to say than that it was done.
+    Nothing(Nothing),
 }
+
+/// An answer that says only that it was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nothing {}
 
 /// Every service, and every unit file that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -266,6 +277,15 @@ pub enum Failure {
         /// The unit.
         unit: String,
         /// Why, in words.
+        reason: String,
+    },
+    /// The supervisor cannot become that program.
+    #[serde(rename = "org.treeward.Supervisor.NoUpgrade")]
+    #[error("the supervisor stays what it is: {program}: {reason}")]
+    NoUpgrade {
+        /// The program.
+        program: String,
+        /// Why not.
         reason: String,
     },
     /// What arrived is not a message.

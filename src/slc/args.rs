@@ -139,6 +139,15 @@ pub(super) enum Command {
         json: bool,
     },
 
+    /// Let the supervisor become its new program, or another one; services go on
+    #[command(after_help = "Example: slc upgrade\n\n\
+                      The new program takes over in the same process, with the same arguments. \
+                      Without PROGRAM it is the file that the supervisor was started from.")]
+    Upgrade {
+        /// The program, a service-launcher of any version
+        program: Option<PathBuf>,
+    },
+
     /// The versions, and where the supervisor works
     #[command(after_help = "Example: slc version --json")]
     Version {

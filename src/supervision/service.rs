@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::record::Others;
 use super::service_life::{Life, Main};
 use super::status::StateWord;
 use super::unit::{Millis, Reload, Unit};
@@ -109,6 +110,8 @@ pub struct Service {
     pub(super) restarts: u32,
     pub(super) attempts: u32,
     pub(super) last_exit: Option<Exit>,
+    /// What another build has kept about this start.
+    pub(super) others: Option<Box<Others>>,
 }
 
 impl Service {
@@ -125,6 +128,7 @@ impl Service {
             restarts: 0,
             attempts: 0,
             last_exit: None,
+            others: None,
         }
     }
 
@@ -303,6 +307,7 @@ impl Service {
         // Every attempt since a person's order is a restart, also one that was blocked in between.
         self.restarts += u32::from(self.attempts > 0);
         self.starts += 1;
+        self.others = None;
         out.push(Action::Spawn {
             unit: Arc::clone(&self.unit),
             start: self.starts,

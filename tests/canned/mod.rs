@@ -123,6 +123,10 @@ impl Canned {
     fn answer(&mut self, id: CallId, request: Request, now: u64) {
         let reply = match request {
             Request::Watch => return self.watching.push(id),
+            Request::Upgrade { program } => Err(Failure::NoUpgrade {
+                program: program.unwrap_or_default(),
+                reason: "this is a stand-in".into(),
+            }),
             Request::List => Ok(Reply::List(self.listing())),
             Request::Status { units } => units
                 .iter()

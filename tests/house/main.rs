@@ -8,6 +8,7 @@
 //! - `pid_files`: what a PID file may say.
 //! - `birth`: what a service finds when it is born.
 //! - `survival`: the supervisor killed, doubled, idle, or without rights.
+//! - `upgrade`: the supervisor replaced while people wait.
 //! - `client`: `slc` and the socket.
 
 #[path = "mod.rs"]
@@ -22,3 +23,4 @@ mod pid_files;
 mod restarting;
 mod stopping;
 mod survival;
+mod upgrade;
