@@ -142,6 +142,15 @@ impl Tree {
         on.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     }
 
+    /// Hands every controller that is on for the groups down to the leaves of one, so that a leaf
+    /// may hand them on. What cannot be had is had nowhere below either.
+    pub fn hand_down_controllers(&self, group: &str) {
+        for controller in controllers_of(&self.group_path(group)) {
+            let path = self.group_path(group).join("cgroup.subtree_control");
+            let _ = write(&path, &format!("+{controller}"));
+        }
+    }
+
     /// Makes a fresh leaf, and its group where that is missing. `group` must be a single path
     /// component.
     ///

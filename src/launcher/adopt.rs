@@ -61,6 +61,7 @@ impl Launcher {
         );
         self.lane.tick(now);
         self.lane.await_syslog();
+        self.resume_power(now);
         self.supervisor.start_enabled(&names, now);
     }
 
@@ -261,6 +262,7 @@ fn orphan(name: &UnitName) -> Unit {
         after: Vec::new(),
         pid_file: None,
         enabled: false,
+        delegate: false,
         process: Arc::default(),
         limits: Limits::default(),
     }

@@ -18,6 +18,7 @@ mod calls;
 mod chores;
 mod console;
 mod describe;
+mod going_down;
 mod lane;
 mod leaves;
 mod news;
@@ -41,6 +42,7 @@ use crate::kernel::poll::{Interest, Poll, Readiness};
 use crate::kernel::signals::Signals;
 use crate::kernel::spawn::{self, How};
 use crate::kernel::{self, clock, reap};
+use crate::power::Power;
 use crate::protocol::listener::{BindError, Listener};
 use crate::protocol::server::{CallId, Server};
 use crate::supervision::name::UnitName;
@@ -53,6 +55,7 @@ use births::Births;
 use calls::Calls;
 use chores::{Chore, Chores};
 use console::Flush;
+use going_down::GoingDown;
 use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
@@ -178,7 +181,9 @@ struct Launcher {
     actions: VecDeque<Action>,
     /// There are dead processes that were not buried in the last turn.
     more_dead: bool,
-    going_down: bool,
+    going_down: Option<GoingDown>,
+    /// What the machine is to do when everything is down.
+    power: Option<Power>,
     /// The file of the program that this process runs, which may have been replaced since.
     program: PathBuf,
     /// The program that this process is to become, and who waits for it.
@@ -256,7 +261,8 @@ impl Launcher {
             actions: VecDeque::new(),
             // After an upgrade some may have died in between.
             more_dead: true,
-            going_down: false,
+            going_down: None,
+            power: None,
             program: std::env::current_exe()?,
             next_program: None,
             removals: Vec::new(),
@@ -287,15 +293,7 @@ impl Launcher {
                 log::error!("a defect in this turn of the loop (see above); the loop goes on");
             }
         }
-        self.leave();
-        ExitCode::SUCCESS
-    }
-
-    fn is_finished(&self) -> bool {
-        self.going_down
-            && self.actions.is_empty()
-            && self.supervisor.is_at_rest()
-            && self.leaves.is_empty()
+        self.leave()
     }
 
     /// One turn of the loop, in the order that the head of this file gives.
@@ -327,6 +325,7 @@ impl Launcher {
         }
         self.lane.tick(now);
         self.supervisor.tick(now);
+        self.hurry_down(now);
         self.perform_all(now);
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
@@ -340,20 +339,12 @@ impl Launcher {
         if !self.actions.is_empty() || self.more_dead {
             return Some(0);
         }
-        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline()]
+        let down = self.going_down.as_ref().map(GoingDown::deadline);
+        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline(), down]
             .into_iter()
             .flatten()
             .min()
             .map(|at| at.saturating_sub(now))
-    }
-
-    /// Removes what an orderly end must not leave behind.
-    fn leave(&mut self) {
-        log::info!("everything is down; goodbye");
-        self.records.clear();
-        self.lane.stop();
-        self.tree.remove();
-        log::logger().flush();
     }
 }
 

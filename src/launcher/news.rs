@@ -32,11 +32,10 @@ impl Launcher {
             match signal {
                 libc::SIGCHLD => self.bury_all(now),
                 libc::SIGHUP => self.read_units_for(None),
-                _ if self.going_down => {}
+                _ if self.going_down.is_some() => {}
                 _ => {
                     log::info!("asked to end by a signal: stopping all services in order");
-                    self.going_down = true;
-                    self.supervisor.go_down(now);
+                    self.go_down(now);
                 }
             }
         }

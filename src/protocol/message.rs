@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::power::Power;
 use crate::supervision::status::{Change, Outcome, Problem, Status, Summary};
 
 /// What a client asks for. `GetInfo` and `GetInterfaceDescription` are missing: the server
@@ -42,6 +43,8 @@ pub enum Request {
     Watch,
     /// Who answers. Answer: [`Reply::Version`].
     Version,
+    /// End the machine, where an init waits for that. Answer: [`Reply::Nothing`], before it begins.
+    Power(Power),
     /// Become another supervisor's program. The connection ends without an answer when it is done.
     Upgrade {
         /// The program's path; the supervisor's own when absent.
@@ -56,7 +59,11 @@ impl Request {
     #[must_use]
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Order { .. } | Self::Kill { .. } | Self::ReadUnits | Self::Upgrade { .. } => true,
+            Self::Order { .. }
+            | Self::Kill { .. }
+            | Self::ReadUnits
+            | Self::Power(_)
+            | Self::Upgrade { .. } => true,
             Self::List | Self::Status { .. } | Self::Watch | Self::Version => false,
         }
     }
@@ -141,6 +148,9 @@ pub struct Listing {
     pub services: Vec<Summary>,
     /// One for each unit file that could not be used.
     pub problems: Vec<Problem>,
+    /// What concerns all of them, such as that the supervisor goes down; may be empty.
+    #[serde(default)]
+    pub notice: String,
 }
 
 /// All that is known of some services.
@@ -277,6 +287,13 @@ pub enum Failure {
         /// The unit.
         unit: String,
         /// Why, in words.
+        reason: String,
+    },
+    /// The machine is not to be ended, or not in this way.
+    #[serde(rename = "org.treeward.Supervisor.NoPower")]
+    #[error("the machine goes on: {reason}")]
+    NoPower {
+        /// Why not.
         reason: String,
     },
     /// The supervisor cannot become that program.

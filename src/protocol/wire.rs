@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::message::{Failure, Reply, Request, Verb, Who};
 use super::{DESCRIPTION, INTERFACE};
+use crate::power::Power;
 
 /// The interface that every Varlink service has.
 const SERVICE: &str = "org.varlink.service";
@@ -114,6 +115,10 @@ fn ours(name: &str, given: &mut Map<String, Value>) -> Result<Option<Request>, F
             return Ok(Some(Request::Status { units }));
         }
         "Kill" => return kill(given).map(Some),
+        "PowerOff" => return Ok(Some(Request::Power(Power::PowerOff))),
+        "Reboot" => return Ok(Some(Request::Power(Power::Reboot))),
+        "Halt" => return Ok(Some(Request::Power(Power::Halt))),
+        "Kexec" => return Ok(Some(Request::Power(Power::Kexec))),
         "Upgrade" => return Ok(Some(Request::Upgrade { program: take(given, "program")? })),
         "Start" => Verb::Start,
         "Stop" => Verb::Stop,
@@ -195,6 +200,10 @@ pub fn write_call(request: &Request) -> Vec<u8> {
         Request::ReadUnits => ("ReadUnits", json!({})),
         Request::Watch => ("Watch", json!({})),
         Request::Version => ("Version", json!({})),
+        Request::Power(Power::PowerOff) => ("PowerOff", json!({})),
+        Request::Power(Power::Reboot) => ("Reboot", json!({})),
+        Request::Power(Power::Halt) => ("Halt", json!({})),
+        Request::Power(Power::Kexec) => ("Kexec", json!({})),
         Request::Upgrade { program } => ("Upgrade", json!({ "program": program })),
     };
     let method = format!("{INTERFACE}.{name}");

@@ -8,6 +8,7 @@ mod end;
 mod journal;
 mod list;
 mod orders;
+mod power;
 mod status;
 pub mod style;
 mod tree;
@@ -21,6 +22,7 @@ use clap::Parser;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::power::Power;
 use crate::protocol::Request;
 use crate::protocol::client::{Client, ClientError};
 use crate::protocol::message::{Listing, Version, Versioned};
@@ -60,6 +62,13 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         Command::Kill { signal, who, unit } => orders::kill(supervisor, unit, *signal, *who),
         Command::Journal(wanted) => journal::run(supervisor, wanted, &style()),
         Command::Watch { json } => watch::run(supervisor, *json, &style()),
+        Command::Poweroff => power::run(supervisor, Power::PowerOff),
+        Command::Reboot => power::run(supervisor, Power::Reboot),
+        Command::Halt => power::run(supervisor, Power::Halt),
+        Command::Kexec => power::run(supervisor, Power::Kexec),
+        Command::LastShutdown { json, log_dir } => {
+            power::last_shutdown(supervisor, *json, log_dir.as_deref(), &style())
+        }
         Command::Upgrade { program } => upgrade::run(supervisor, program.as_deref()),
         Command::Version { json } => version(supervisor, *json),
     }
@@ -90,7 +99,7 @@ impl Supervisor {
     /// Waits for the next supervisor, after the last one has gone away: it may have been upgraded,
     /// or killed and started again. Gives a connection over which it has told who it is.
     fn wait_for_next(&self) -> Result<(Client, Version), ClientError> {
-        let until = Instant::now() + NEXT_SUPERVISOR;
+        let until = Instant::now() + self.timeout.unwrap_or(NEXT_SUPERVISOR);
         loop {
             match self.connect().and_then(|client| self.greet(client)) {
                 // The socket of the last one may outlive it for a moment.

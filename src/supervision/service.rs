@@ -89,6 +89,8 @@ pub enum Input {
     Block,
     /// End, for this reason.
     End(Because),
+    /// Kill what lives, for this reason, without asking.
+    Kill(Because),
     /// Read the configuration again.
     Reload,
     /// News from the world about this life.
@@ -272,6 +274,7 @@ impl Service {
             Input::Begin => self.begin(state, now, out),
             Input::Block => block(state),
             Input::End(because) => self.end(state, because, now, out),
+            Input::Kill(because) => self.kill_at_once(state, because, now, out),
             Input::Reload => self.reload(state, now, out),
             Input::World(event) => self.world(state, event, now, out),
             Input::Tick => self.tick(state, now, out),
