@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::cgroup::{directories, remove_dir_if_there};
@@ -59,7 +59,9 @@ impl Leaf {
     /// ENOENT when the leaf does not exist.
     pub fn open(&self) -> Result<OwnedFd, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        open(&self.path, flags, Mode::empty()).map_err(|e| Error::at("open", &self.path, e))
+        // Not open(3): musl makes a second call of it, for Linux before 2.6.23.
+        openat(AT_FDCWD, &self.path, flags, Mode::empty())
+            .map_err(|e| Error::at("open", &self.path, e))
     }
 
     /// Whether a process lives in it or below it. Zombies do not count. A leaf that has vanished

@@ -1,18 +1,18 @@
 //! Starting processes: from a unit to a child in its leaf, and what becomes of the start.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::Launcher;
+use super::batches::Batches;
 use super::leaves::Start;
-use super::{Launcher, Token};
 use crate::kernel::files;
-use crate::kernel::poll::Interest;
 use crate::kernel::program::{self, Prepared, Program};
-use crate::kernel::report::{Report, ReportReader, Stage};
-use crate::kernel::spawn::{self, Child, How};
+use crate::kernel::report::{Report, Stage};
+use crate::kernel::spawn::{self, How};
 use crate::supervision::name::UnitName;
 use crate::supervision::status::StateWord;
 use crate::supervision::unit::{Kind, Reload, Stdin, Unit};
@@ -27,7 +27,7 @@ const MAX_ENV_FILE: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub struct Births {
     /// On their way to their program.
-    open: HashMap<Pid, (Start, Role, ReportReader)>,
+    pub batches: Batches,
     /// Whose they are, when that is known without a look at /proc.
     owners: HashMap<Pid, Start>,
     /// Killed at birth by the kernel and started again: their ends mean nothing.
@@ -44,11 +44,6 @@ impl Births {
     pub fn bury(&mut self, pid: Pid) -> bool {
         self.owners.remove(&pid);
         self.void.remove(&pid)
-    }
-
-    /// Whether the child has not reported yet.
-    pub fn is_open(&self, pid: Pid) -> bool {
-        self.open.contains_key(&pid)
     }
 }
 
@@ -107,41 +102,58 @@ impl Launcher {
         let prepared = Prepared::new(&program).map_err(|error| passing(error.to_string()))?;
         let output =
             self.lane.output(unit.name.as_str(), now).map_err(|error| NotSpawned::of(&error))?;
-        let child = self.clone_into(key, &prepared, &output, self.how)?;
-        Ok(self.watch_birth(key, role, child))
+        self.clone_into(key, role, &prepared, &output, self.how, now)
     }
 
+    /// The one place where processes of units are born. No unit waits for a start that none names,
+    /// so that may share its report.
     fn clone_into(
-        &self,
+        &mut self,
         key: &Start,
+        role: Role,
         prepared: &Prepared,
         output: &OwnedFd,
         how: How,
-    ) -> Result<Child, NotSpawned> {
-        use std::os::fd::AsFd;
+        now: Moment,
+    ) -> Result<Pid, NotSpawned> {
+        let failed = |error| NotSpawned::of(&error);
         let Some(entry) = self.leaves.get(&key.0, key.1) else {
             return Err(NotSpawned { reason: "the leaf is gone".into(), passing: true });
         };
-        let dir = entry.leaf.open().map_err(|error| NotSpawned::of(&error))?;
-        spawn::spawn(prepared, dir.as_fd(), Some(output.as_fd()), how)
-            .map_err(|error| NotSpawned::of(&error))
-    }
-
-    fn watch_birth(&mut self, key: &Start, role: Role, child: Child) -> Pid {
-        let token = Token::Birth(child.pid).number();
-        if let Err(error) = self.poll.add(&child.report, token, Interest::Read) {
-            log::error!("{error}");
+        let dir = entry.leaf.open().map_err(failed)?;
+        let alone = self.supervisor.has_dependents(key.0.as_str());
+        let (batches, bytes) = (&mut self.births.batches, spawn::bytes_for(prepared));
+        let (number, batch) = batches.place(bytes, alone, &self.poll, now).map_err(failed)?;
+        let child = spawn::spawn(batch, prepared, dir.as_fd(), Some(output.as_fd()), how);
+        if let Ok(child) = &child {
+            batches.born(number, child.pid, child.line, key.clone(), role);
+            self.births.owners.insert(child.pid, key.clone());
         }
-        self.births.owners.insert(child.pid, key.clone());
-        self.births.open.insert(child.pid, (key.clone(), role, child.report));
-        child.pid
+        if alone {
+            batches.seal_one(number, &self.poll);
+        }
+        child.map(|child| child.pid).map_err(failed)
     }
 
-    /// Reads what a child reported and tells the rules.
+    /// Tells the rules of every child of a batch, if it is over.
+    pub(super) fn take_batch(&mut self, number: u32, now: Moment) {
+        for pid in self.births.batches.over(number) {
+            self.take_report(pid, now);
+        }
+    }
+
+    /// Tells the rules of children that have executed though their batch is not over.
+    pub(super) fn take_late_reports(&mut self, now: Moment) {
+        for pid in self.births.batches.late(now) {
+            self.take_report(pid, now);
+        }
+    }
+
+    /// Reads what a child reported that has executed or ended, and tells the rules.
     pub(super) fn take_report(&mut self, pid: Pid, now: Moment) {
-        let Some((key, role, report)) = self.births.open.get_mut(&pid) else { return };
-        let (key, role) = (key.clone(), *role);
-        let event = match report.read() {
+        let Some((birth, report)) = self.births.batches.take(pid, &self.poll) else { return };
+        let (key, role) = (birth.of, birth.role);
+        let event = match report {
             Report::Pending => return,
             Report::Executed => Event::Executed { role },
             Report::Failed { stage, errno } => Event::SpawnFailed {
@@ -149,13 +161,8 @@ impl Launcher {
                 reason: self.failure(&key.0, role, stage, errno),
                 passing: is_passing(errno),
             },
-            Report::KilledAtBirth => {
-                self.forget_birth(pid);
-                self.born_dead(&key, role, pid, now);
-                return;
-            }
+            Report::KilledAtBirth => return self.born_dead(&key, role, pid, now),
         };
-        self.forget_birth(pid);
         self.supervisor.handle(key.0.as_str(), key.1, event, now);
     }
 
@@ -178,12 +185,6 @@ impl Launcher {
         format!("{}{what}: {}", stage.words(), errno.desc())
     }
 
-    fn forget_birth(&mut self, pid: Pid) {
-        if let Some((.., report)) = self.births.open.remove(&pid) {
-            self.poll.remove(&report);
-        }
-    }
-
     /// A child was killed before it came to its program. If nobody here did that, the kernel did
     /// (law 2): look how children can be born now, and try once more in the way that always works.
     fn born_dead(&mut self, key: &Start, role: Role, pid: Pid, now: Moment) {
@@ -198,11 +199,11 @@ impl Launcher {
         let again = self.program(&unit, role).ok().and_then(|program| {
             let prepared = Prepared::new(&program).ok()?;
             let output = self.lane.output(unit.name.as_str(), now).ok()?;
-            self.clone_into(key, &prepared, &output, How::WriteProcs).ok()
+            self.clone_into(key, role, &prepared, &output, How::WriteProcs, now).ok()
         });
-        if let Some(child) = again {
+        if let Some(newborn) = again {
             self.births.void.insert(pid);
-            let pid = self.watch_birth(key, role, child);
+            let pid = newborn;
             self.supervisor.handle(key.0.as_str(), key.1, Event::Spawned { role, pid }, now);
         }
     }

@@ -13,6 +13,7 @@
 //! ```
 
 mod adopt;
+mod batches;
 mod births;
 mod calls;
 mod chores;
@@ -64,8 +65,8 @@ const STARTS_A_TURN: usize = 32;
 /// How long a supervisor that was killed may take to give its lock back.
 const LAST_BREATH: Duration = Duration::from_millis(1_000);
 
-/// The tokens of the descriptors that the loop waits for. Births and adopted processes have a
-/// token each, with their process id in the low half.
+/// The tokens of the descriptors that the loop waits for. Batches of births and adopted processes
+/// have a token each, with their number in the low half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Signals,
@@ -74,7 +75,7 @@ enum Token {
     Control,
     Chores,
     Lane,
-    Birth(u32),
+    Births(u32),
     Adopted(u32),
 }
 
@@ -87,13 +88,13 @@ impl Token {
             Self::Control => 4,
             Self::Chores => 5,
             Self::Lane => 6,
-            Self::Birth(pid) => 1 << 32 | pid as u64,
+            Self::Births(batch) => 1 << 32 | batch as u64,
             Self::Adopted(pid) => 2 << 32 | pid as u64,
         }
     }
 
     const fn of(number: u64) -> Option<Self> {
-        let pid = number as u32;
+        let low = number as u32;
         match (number >> 32, number) {
             (0, 1) => Some(Self::Signals),
             (0, 2) => Some(Self::Leaves),
@@ -101,8 +102,8 @@ impl Token {
             (0, 4) => Some(Self::Control),
             (0, 5) => Some(Self::Chores),
             (0, 6) => Some(Self::Lane),
-            (1, _) => Some(Self::Birth(pid)),
-            (2, _) => Some(Self::Adopted(pid)),
+            (1, _) => Some(Self::Births(low)),
+            (2, _) => Some(Self::Adopted(low)),
             _ => None,
         }
     }
@@ -305,7 +306,7 @@ impl Launcher {
         }
         for token in &tokens {
             match token {
-                Token::Birth(pid) => self.take_report(*pid, now),
+                Token::Births(batch) => self.take_batch(*batch, now),
                 Token::Adopted(pid) => self.take_adopted_exit(*pid, now),
                 Token::Leaves => self.take_leaf_events(now),
                 Token::Notifications => self.take_notifications(now),
@@ -317,9 +318,11 @@ impl Launcher {
         if tokens.contains(&Token::Control) || self.server.deadline().is_some_and(|at| at <= now) {
             self.take_calls(now);
         }
+        self.take_late_reports(now);
         self.lane.tick(now);
         self.supervisor.tick(now);
         self.perform_all(now);
+        self.births.batches.seal(&self.poll);
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
         log::logger().flush();
@@ -331,7 +334,8 @@ impl Launcher {
         if !self.actions.is_empty() || self.more_dead {
             return Some(0);
         }
-        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline()]
+        let batches = self.births.batches.deadline();
+        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline(), batches]
             .into_iter()
             .flatten()
             .min()

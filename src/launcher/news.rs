@@ -83,7 +83,7 @@ impl Launcher {
                 return deaths;
             };
             // What the child reported before its end comes before its end.
-            if self.births.is_open(pid) {
+            if self.births.batches.is_open(pid) {
                 self.take_report(pid, now);
             }
             let owner = self.owner_of(pid);
