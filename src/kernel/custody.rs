@@ -13,8 +13,8 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socketpair,
 };
 
-/// So many descriptors go in one message; the kernel allows 253.
-const AT_ONCE: usize = 64;
+/// So many descriptors go in one message; the kernel allows 253. As many are in the table before.
+const AT_ONCE: usize = 16;
 
 /// Keeps descriptors open until [`Custody::release`] or its own end.
 #[derive(Debug, Default)]
@@ -80,12 +80,12 @@ mod tests {
     fn what_is_kept_stays_open_and_nearly_all_of_it_outside_the_table() {
         let mut custody = Custody::default();
         let mut ends = Vec::new();
-        for _ in 0..20 * AT_ONCE + 1 {
+        for _ in 0..100 * AT_ONCE + 1 {
             let (reading, writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
             custody.keep(writing);
             ends.push(std::fs::File::from(reading));
         }
-        assert!(custody.in_table() < 10, "{} are in the table", custody.in_table());
+        assert!(custody.in_table() < 20, "{} are in the table", custody.in_table());
         let is_open = |end: &mut std::fs::File| end.read(&mut [0]).is_err();
         assert!(ends.iter_mut().all(is_open));
         custody.release();

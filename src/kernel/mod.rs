@@ -64,11 +64,6 @@ impl Error {
         Self { what, subject: subject.into(), errno }
     }
 
-    /// Takes the standard library's account of what failed.
-    pub fn of(what: &'static str, subject: impl Into<String>, error: &io::Error) -> Self {
-        Self::new(what, subject, errno_of(error))
-    }
-
     /// The kernel's answer.
     #[must_use]
     pub fn errno(&self) -> Errno {

@@ -13,7 +13,7 @@ use crate::supervision::{Moment, Pid, Role};
 
 /// When the children of a batch are looked at one by one because one of them keeps it from being
 /// over, in milliseconds, and the longest pause between two looks; each is twice the one before.
-const FIRST_LOOK: Millis = 20;
+const FIRST_LOOK: Millis = 100;
 const LONGEST_PAUSE: Millis = 1_000;
 
 /// One child.

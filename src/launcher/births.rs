@@ -1,7 +1,7 @@
 //! Starting processes: from a unit to a child in its leaf, and what becomes of the start.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -9,10 +9,11 @@ use nix::errno::Errno;
 use super::Launcher;
 use super::batches::Batches;
 use super::leaves::Start;
-use crate::kernel::files;
+use crate::kernel::leaf::LeafDir;
 use crate::kernel::program::{self, Prepared, Program};
 use crate::kernel::report::{Report, Stage};
 use crate::kernel::spawn::{self, How};
+use crate::kernel::{self, files};
 use crate::supervision::name::UnitName;
 use crate::supervision::status::StateWord;
 use crate::supervision::unit::{Kind, Reload, Stdin, Unit};
@@ -77,11 +78,17 @@ impl Launcher {
     /// rules.
     pub(super) fn spawn(&mut self, unit: &Unit, start: u64, role: Role, now: Moment) {
         let key = (unit.name.clone(), start);
-        let event = match self.give_birth(unit, &key, role, now) {
-            Ok(pid) => Event::Spawned { role, pid },
-            Err(NotSpawned { reason, passing }) => Event::SpawnFailed { role, reason, passing },
-        };
-        self.supervisor.handle(unit.name.as_str(), start, event, now);
+        match self.give_birth(unit, &key, role, now) {
+            Ok((pid, dir)) => {
+                let event = Event::Spawned { role, pid };
+                self.supervisor.handle(unit.name.as_str(), start, event, now);
+                self.save_birth(&key, &dir);
+            }
+            Err(NotSpawned { reason, passing }) => {
+                let event = Event::SpawnFailed { role, reason, passing };
+                self.supervisor.handle(unit.name.as_str(), start, event, now);
+            }
+        }
     }
 
     fn give_birth(
@@ -90,41 +97,52 @@ impl Launcher {
         key: &Start,
         role: Role,
         now: Moment,
-    ) -> Result<Pid, NotSpawned> {
+    ) -> Result<(Pid, LeafDir), NotSpawned> {
         let passing = |reason: String| NotSpawned { reason, passing: false };
-        if self.leaves.get(&key.0, key.1).is_none() {
-            let leaf =
-                self.tree.make_leaf(key.0.as_str(), key.1).map_err(|e| NotSpawned::of(&e))?;
-            self.leaves.add(key, leaf, &self.leaf_events);
-            self.set_limits(unit);
-        }
+        let failed = |error| NotSpawned::of(&error);
+        let dir = self.leaf_for(unit, key).map_err(failed)?;
         let program = self.program(unit, role).map_err(passing)?;
         let prepared = Prepared::new(&program).map_err(|error| passing(error.to_string()))?;
-        let output =
-            self.lane.output(unit.name.as_str(), now).map_err(|error| NotSpawned::of(&error))?;
-        self.clone_into(key, role, &prepared, &output, self.how, now)
+        let child = self.clone_into((key, &dir), role, &prepared, self.how, now);
+        child.map(|pid| (pid, dir)).map_err(failed)
+    }
+
+    /// The open leaf of a start; made, where it is the first process.
+    fn leaf_for(&mut self, unit: &Unit, (name, start): &Start) -> Result<LeafDir, kernel::Error> {
+        if self.leaves.get(name, *start).is_some() {
+            return self.tree.open_leaf(name.as_str(), *start);
+        }
+        let leaf = self.tree.make_leaf(name.as_str(), *start)?;
+        let dir = self.tree.open_leaf(name.as_str(), *start).inspect_err(|_| {
+            let _ = leaf.remove();
+        })?;
+        self.leaves.add(&(name.clone(), *start), leaf, dir.inode());
+        self.set_limits(unit);
+        Ok(dir)
     }
 
     /// The one place where processes of units are born. No unit waits for a start that none names,
     /// so that may share its report.
     fn clone_into(
         &mut self,
-        key: &Start,
+        (key, dir): (&Start, &LeafDir),
         role: Role,
         prepared: &Prepared,
-        output: &OwnedFd,
         how: How,
         now: Moment,
-    ) -> Result<Pid, NotSpawned> {
-        let failed = |error| NotSpawned::of(&error);
-        let Some(entry) = self.leaves.get(&key.0, key.1) else {
-            return Err(NotSpawned { reason: "the leaf is gone".into(), passing: true });
-        };
-        let dir = entry.leaf.open().map_err(failed)?;
+    ) -> Result<Pid, kernel::Error> {
+        let output = self.lane.output(key.0.as_str())?;
         let alone = self.supervisor.has_dependents(key.0.as_str());
         let (batches, bytes) = (&mut self.births.batches, spawn::bytes_for(prepared));
-        let (number, batch) = batches.place(bytes, alone, &self.poll, now).map_err(failed)?;
-        let child = spawn::spawn(batch, prepared, dir.as_fd(), Some(output.as_fd()), how);
+        let (number, batch) = match batches.place(bytes, alone, &self.poll, now) {
+            Ok(place) => place,
+            Err(error) => {
+                self.lane.keep(key.0.as_str(), output, now);
+                return Err(error);
+            }
+        };
+        let child = spawn::spawn(batch, prepared, dir.as_fd(), Some(output.fifo.as_fd()), how);
+        self.lane.keep(key.0.as_str(), output, now);
         if let Ok(child) = &child {
             batches.born(number, child.pid, child.line, key.clone(), role);
             self.births.owners.insert(child.pid, key.clone());
@@ -132,7 +150,7 @@ impl Launcher {
         if alone {
             batches.seal_one(number, &self.poll);
         }
-        child.map(|child| child.pid).map_err(failed)
+        child.map(|child| child.pid)
     }
 
     /// Tells the rules of every child of a batch, if it is over.
@@ -198,8 +216,8 @@ impl Launcher {
         let unit = service.unit().clone();
         let again = self.program(&unit, role).ok().and_then(|program| {
             let prepared = Prepared::new(&program).ok()?;
-            let output = self.lane.output(unit.name.as_str(), now).ok()?;
-            self.clone_into(key, role, &prepared, &output, How::WriteProcs, now).ok()
+            let dir = self.tree.open_leaf(key.0.as_str(), key.1).ok()?;
+            self.clone_into((key, &dir), role, &prepared, How::WriteProcs, now).ok()
         });
         if let Some(newborn) = again {
             self.births.void.insert(pid);

@@ -16,7 +16,7 @@ use super::options::Options;
 use super::{Error, Token, console};
 use crate::kernel::cgroup::Tree;
 use crate::kernel::custody::Custody;
-use crate::kernel::fifos::FifoDir;
+use crate::kernel::fifos::{FifoDir, Writer};
 use crate::kernel::poll::{Interest, Poll};
 use crate::kernel::{self, files, pidfd};
 use crate::supervision::unit::Millis;
@@ -95,20 +95,22 @@ impl Lane {
         self.fifos.path(unit)
     }
 
-    /// Opens a unit's FIFO for the service to write to; makes it before the first start.
+    /// Opens a unit's FIFO for the service to write to; makes it before the first start. Give it
+    /// back by [`Lane::keep`] when the service has it.
     ///
     /// # Errors
     /// When it cannot be made or opened.
-    pub fn output(&mut self, unit: &str, now: Moment) -> Result<OwnedFd, kernel::Error> {
-        let writer = self.fifos.writer(unit)?;
+    pub fn output(&self, unit: &str) -> Result<Writer, kernel::Error> {
+        self.fifos.writer(unit)
+    }
+
+    /// Takes a unit's FIFO back, and keeps it open if the log lane may not have it yet.
+    pub fn keep(&mut self, unit: &str, writer: Writer, now: Moment) {
         if writer.is_new || !self.is_running() && !self.young.contains(unit) {
-            let copy = writer.fifo.try_clone();
-            let copy = copy.map_err(|error| kernel::Error::of("keep the FIFO of", unit, &error))?;
             self.young.insert(unit.to_owned());
-            self.custody.keep(copy);
+            self.custody.keep(writer.fifo);
             self.grown_at = Some(now + GROWN_AFTER);
         }
-        Ok(writer.fifo)
     }
 
     const fn is_running(&self) -> bool {

@@ -26,7 +26,7 @@ pub mod options;
 mod perform;
 mod records;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -61,6 +61,8 @@ use records::Records;
 /// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
 /// deaths and clients in between.
 const STARTS_A_TURN: usize = 32;
+/// Leaves that are taken under watch in one turn, when nothing else is to be done.
+const WATCHES_A_TURN: usize = 64;
 
 /// How long a supervisor that was killed may take to give its lock back.
 const LAST_BREATH: Duration = Duration::from_millis(1_000);
@@ -176,6 +178,8 @@ struct Launcher {
     missing_limits: HashMap<UnitName, Vec<String>>,
     /// What the rules asked for and was not done yet.
     actions: VecDeque<Action>,
+    /// Whose record is not what it should be.
+    unsaved: HashSet<UnitName>,
     /// There are dead processes that were not buried in the last turn.
     more_dead: bool,
     going_down: bool,
@@ -250,6 +254,7 @@ impl Launcher {
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),
             actions: VecDeque::new(),
+            unsaved: HashSet::new(),
             more_dead: false,
             going_down: false,
             removals: Vec::new(),
@@ -323,15 +328,19 @@ impl Launcher {
         self.supervisor.tick(now);
         self.perform_all(now);
         self.births.batches.seal(&self.poll);
+        self.save_all();
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
+        if self.actions.is_empty() {
+            self.watch_leaves(now);
+        }
         log::logger().flush();
     }
 
     /// How long to wait, in milliseconds; for ever when nothing will be due.
     fn timeout(&self) -> Option<Moment> {
         let now = clock::monotonic_ms();
-        if !self.actions.is_empty() || self.more_dead {
+        if !self.actions.is_empty() || self.more_dead || self.leaves.has_unwatched() {
             return Some(0);
         }
         let batches = self.births.batches.deadline();
