@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::leaves::Start;
 use crate::kernel::notify_socket::Message;
 use crate::kernel::reap::{self, ExitStatus};
-use crate::kernel::{membership, pidfd};
+use crate::kernel::{membership, pidfd, process};
 use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
 use crate::supervision::service_life::Life;
@@ -174,8 +174,37 @@ impl Launcher {
             self.bury_all(now);
         }
         for (name, start) in empty {
+            self.report_moved(&name, start);
             self.take_adopted_of(&(name.clone(), start), now);
             self.supervisor.handle(name.as_str(), start, Event::Emptied, now);
+        }
+    }
+
+    /// Names the processes that have left a leaf alive, as far as they are known by number. They are
+    /// lost: whoever may write to other cgroups may leave.
+    fn report_moved(&self, name: &UnitName, start: u64) {
+        let service = self.supervisor.service(name.as_str());
+        let life = service.and_then(Service::life).filter(|life| life.start == start);
+        let (Some(service), Some(life), Some(entry)) =
+            (service, life, self.leaves.get(name, start))
+        else {
+            return;
+        };
+        let first = life.first_pid();
+        let main = service.main_pid().filter(|main| Some(*main) != first);
+        // A zombie still names the leaf that it died in.
+        let moved = first.into_iter().chain(main).filter(|pid| !entry.leaf.contains(*pid));
+        for process in process::read_many(&moved.collect::<Vec<_>>(), 2) {
+            let Some(to) = membership::cgroup_of(process.pid).filter(|to| !to.removed) else {
+                continue;
+            };
+            log::warn!(
+                "{name}: process {} ({}) has moved to the cgroup {}; it is no longer followed, and \
+                 a stop will not end it",
+                process.pid,
+                process.comm,
+                to.cgroup
+            );
         }
     }
 
