@@ -13,7 +13,7 @@ use crate::kernel::{membership, pidfd, process};
 use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
 use crate::supervision::service_life::Life;
-use crate::supervision::why::Exit;
+use crate::supervision::why::{Exit, SignalName};
 use crate::supervision::{Event, Moment, Notice, Pid};
 
 /// Dead processes that are buried in one go.
@@ -32,12 +32,13 @@ impl Launcher {
             match signal {
                 libc::SIGCHLD => self.bury_all(now),
                 libc::SIGHUP => self.read_units_for(None),
-                _ if self.going_down => {}
-                _ => {
+                libc::SIGTERM | libc::SIGINT if self.going_down => {}
+                libc::SIGTERM | libc::SIGINT => {
                     log::info!("asked to end by a signal: stopping all services in order");
                     self.going_down = true;
                     self.supervisor.go_down(now);
                 }
+                other => log::warn!("{} came; it means nothing here", SignalName(other)),
             }
         }
     }
