@@ -69,6 +69,11 @@ impl Leaves {
         self.entries.get_mut(&(name.clone(), start)).map(|entry| &mut **entry)
     }
 
+    /// Whether somebody else has removed the leaf of this start.
+    pub fn has_vanished(&self, name: &UnitName, start: u64) -> bool {
+        self.get(name, start).is_some_and(|entry| entry.leaf.inode().ok() != Some(entry.inode))
+    }
+
     /// Whose leaf has this watch.
     pub fn of_watch(&self, watch: Watch) -> Option<&Start> {
         self.by_watch.get(&watch)

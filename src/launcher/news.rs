@@ -117,11 +117,12 @@ impl Launcher {
             return Some(owner.clone());
         }
         let membership = membership::cgroup_of(pid)?;
-        if membership.removed {
-            return None;
-        }
         let (name, start) = self.tree.locate(&membership)?;
-        Some((UnitName::new(&name).ok()?, start))
+        let name = UnitName::new(&name).ok()?;
+        // A leaf that was removed is an older one of that name, unless it is this one that
+        // somebody else has removed.
+        let removed = membership.removed && !self.leaves.has_vanished(&name, start);
+        (!removed).then_some((name, start))
     }
 
     /// The level of a leaf. One that cannot be read counts as populated: nothing may start over
