@@ -3,12 +3,18 @@
 //! test programs hold are listed there, too.
 //!
 //! - `watched`: the eight checks that follow every scenario.
-//! - `stopping` (S), `pid_files` (F), `supervisor` (P), `control` (C), `units` (U), `logs` (L).
+//! - `stopping` (S), `pid_files` (F), `supervisor` and `refusals` (P), `control` (C), `units` (U),
+//!   `logs` (L).
 
 #[path = "../house/mod.rs"]
 mod house;
 
+mod refusals;
 mod stopping;
+#[path = "../crash/strace.rs"]
+#[allow(dead_code)] // the walk of crashes uses all of it
+mod strace;
+mod supervisor;
 mod watched;
 
 use std::time::Duration;
