@@ -20,6 +20,8 @@ pub struct Entry {
     watch: Option<Watch>,
     /// What was seen of its end.
     pub end: Option<End>,
+    /// How many looks in a row have found a PID file that says nothing usable.
+    pub pid_file_refused: u8,
 }
 
 /// How an end went: the proof that nothing survived.
@@ -55,7 +57,7 @@ impl Leaves {
             self.by_watch.insert(watch, start.clone());
         }
         self.by_inode.insert(inode, start.clone());
-        let entry = Entry { leaf, inode, watch, end: None };
+        let entry = Entry { leaf, inode, watch, end: None, pid_file_refused: 0 };
         self.entries.insert(start.clone(), Box::new(entry));
     }
 
