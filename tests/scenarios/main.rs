@@ -9,6 +9,7 @@
 #[path = "../house/mod.rs"]
 mod house;
 
+mod pid_files;
 mod refusals;
 mod stopping;
 #[path = "../crash/strace.rs"]
