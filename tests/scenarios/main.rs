@@ -9,6 +9,7 @@
 #[path = "../house/mod.rs"]
 mod house;
 
+mod control;
 mod pid_files;
 mod refusals;
 mod stopping;

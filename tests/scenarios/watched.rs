@@ -136,13 +136,14 @@ impl Before {
         let states = |house: &House| -> HashMap<String, StateWord> {
             list(house).into_iter().map(|summary| (summary.name, summary.state)).collect()
         };
-        let mut log = house.read("launcher.log").len();
-        let mut at_rest = states(house);
+        // At rest is what has not changed for a moment: the length of the log, too.
+        let (mut log, mut at_rest) = (0, HashMap::new());
         eventually(PATIENCE, || {
-            log = house.read("launcher.log").len();
-            at_rest = states(house);
-            let quiet = log == house.read("launcher.log").len();
-            quiet && at_rest.values().all(|state| *state != StateWord::Starting)
+            let now = (house.read("launcher.log").len(), states(house));
+            let quiet = now == (log, at_rest.clone());
+            (log, at_rest) = now;
+            std::thread::sleep(IDLE / 3);
+            quiet
         });
         Self {
             pid: supervisor.pid,
