@@ -44,6 +44,28 @@ impl AsFd for Signals {
     }
 }
 
+/// The signals that end a process which does not catch them (signal(7), "Standard signals" and
+/// "Real-time signals"), for one that must not be ended by mistake. Left out are SIGHUP, SIGINT and
+/// SIGTERM, which ask for something; SIGKILL; SIGPIPE, which Rust ignores; and the reports of
+/// a defect, from SIGABRT to SIGSYS.
+#[must_use]
+pub fn deadly() -> Vec<i32> {
+    let standard = [
+        libc::SIGQUIT,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGALRM,
+        libc::SIGVTALRM,
+        libc::SIGPROF,
+        libc::SIGIO,
+        libc::SIGPWR,
+        libc::SIGSTKFLT,
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+    ];
+    standard.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use nix::sys::signal::{Signal, raise};

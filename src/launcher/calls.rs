@@ -189,6 +189,8 @@ impl Launcher {
         let mut near: Vec<(usize, &UnitName)> = self
             .supervisor
             .services()
+            // The comparison takes time and room for the product of both lengths.
+            .filter(|(name, _)| name.as_str().len().abs_diff(unit.len()) <= limit)
             .map(|(name, _)| (strsim::damerau_levenshtein(unit, name.as_str()), name))
             .filter(|(distance, _)| *distance <= limit)
             .collect();

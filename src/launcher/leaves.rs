@@ -20,6 +20,8 @@ pub struct Entry {
     watch: Option<Watch>,
     /// What was seen of its end.
     pub end: Option<End>,
+    /// How many looks in a row have found a PID file that says nothing usable.
+    pub pid_file_refused: u8,
 }
 
 impl Entry {
@@ -59,7 +61,7 @@ impl Leaves {
     /// Takes a leaf. It is not watched before [`Leaves::watch_some`].
     pub fn add(&mut self, start: &Start, leaf: Leaf, inode: u64) {
         self.by_inode.insert(inode, start.clone());
-        let entry = Entry { leaf, inode, watch: None, end: None };
+        let entry = Entry { leaf, inode, watch: None, end: None, pid_file_refused: 0 };
         self.entries.insert(start.clone(), Box::new(entry));
         self.unwatched.push_back(start.clone());
     }
@@ -100,6 +102,11 @@ impl Leaves {
     /// The same, to write to.
     pub fn get_mut(&mut self, name: &UnitName, start: u64) -> Option<&mut Entry> {
         self.entries.get_mut(&(name.clone(), start)).map(|entry| &mut **entry)
+    }
+
+    /// Whether somebody else has removed the leaf of this start.
+    pub fn has_vanished(&self, name: &UnitName, start: u64) -> bool {
+        self.get(name, start).is_some_and(|entry| entry.leaf.inode().ok() != Some(entry.inode))
     }
 
     /// Whose leaf has this watch.

@@ -42,7 +42,7 @@ use crate::kernel::notify_socket::NotifySocket;
 use crate::kernel::poll::{Interest, Poll, Readiness};
 use crate::kernel::signals::Signals;
 use crate::kernel::spawn::{self, How};
-use crate::kernel::{self, clock, reap};
+use crate::kernel::{self, clock, reap, signals};
 use crate::power::Power;
 use crate::protocol::listener::{BindError, Listener};
 use crate::protocol::server::{CallId, Server};
@@ -234,7 +234,8 @@ impl Launcher {
         files::secure_dir(&run_dir)?;
         let lock = lock(&run_dir)?;
         reap::set_subreaper()?;
-        let signals = Signals::new(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
+        let meant = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+        let signals = Signals::new(&[&meant[..], &signals::deadly()].concat())?;
         tree.enter_supervisor()?;
         let controllers = tree.enable_controllers();
         let how = spawn::probe(&tree);

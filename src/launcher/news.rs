@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::leaves::Start;
 use crate::kernel::notify_socket::Message;
 use crate::kernel::reap::{self, ExitStatus};
-use crate::kernel::{membership, pidfd};
+use crate::kernel::{membership, pidfd, process};
 use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
 use crate::supervision::service_life::Life;
-use crate::supervision::why::Exit;
+use crate::supervision::why::{Exit, SignalName};
 use crate::supervision::{Event, Moment, Notice, Pid};
 
 /// Dead processes that are buried in one go.
@@ -32,11 +32,12 @@ impl Launcher {
             match signal {
                 libc::SIGCHLD => self.bury_all(now),
                 libc::SIGHUP => self.read_units_for(None),
-                _ if self.going_down.is_some() => {}
-                _ => {
+                libc::SIGTERM | libc::SIGINT if self.going_down.is_some() => {}
+                libc::SIGTERM | libc::SIGINT => {
                     log::info!("asked to end by a signal: stopping all services in order");
                     self.go_down(now);
                 }
+                other => log::warn!("{} came; it means nothing here", SignalName(other)),
             }
         }
     }
@@ -118,11 +119,12 @@ impl Launcher {
             return Some(owner.clone());
         }
         let membership = membership::cgroup_of(pid)?;
-        if membership.removed {
-            return None;
-        }
         let (name, start) = self.tree.locate(&membership)?;
-        Some((UnitName::new(&name).ok()?, start))
+        let name = UnitName::new(&name).ok()?;
+        // A leaf that was removed is an older one of that name, unless it is this one that
+        // somebody else has removed.
+        let removed = membership.removed && !self.leaves.has_vanished(&name, start);
+        (!removed).then_some((name, start))
     }
 
     /// The level of a leaf. One that cannot be read counts as populated: nothing may start over
@@ -192,8 +194,37 @@ impl Launcher {
             self.bury_all(now);
         }
         for (name, start) in empty {
+            self.report_moved(&name, start);
             self.take_adopted_of(&(name.clone(), start), now);
             self.supervisor.handle(name.as_str(), start, Event::Emptied, now);
+        }
+    }
+
+    /// Names the processes that have left a leaf alive, as far as they are known by number. They are
+    /// lost: whoever may write to other cgroups may leave.
+    fn report_moved(&self, name: &UnitName, start: u64) {
+        let service = self.supervisor.service(name.as_str());
+        let life = service.and_then(Service::life).filter(|life| life.start == start);
+        let (Some(service), Some(life), Some(entry)) =
+            (service, life, self.leaves.get(name, start))
+        else {
+            return;
+        };
+        let first = life.first_pid();
+        let main = service.main_pid().filter(|main| Some(*main) != first);
+        // A zombie still names the leaf that it died in.
+        let moved = first.into_iter().chain(main).filter(|pid| !entry.leaf.contains(*pid));
+        for process in process::read_many(&moved.collect::<Vec<_>>(), 2) {
+            let Some(to) = membership::cgroup_of(process.pid).filter(|to| !to.removed) else {
+                continue;
+            };
+            log::warn!(
+                "{name}: process {} ({}) has moved to the cgroup {}; it is no longer followed, and \
+                 a stop will not end it",
+                process.pid,
+                process.comm,
+                to.cgroup
+            );
         }
     }
 

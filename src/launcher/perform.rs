@@ -1,11 +1,14 @@
 //! Doing what the rules ask for.
 
 use std::collections::VecDeque;
+use std::path::Path;
+
+use nix::errno::Errno;
 
 use super::chores::Chore;
 use super::leaves::{End, Start};
 use super::{Launcher, STARTS_A_TURN};
-use crate::kernel::leaf::LeafDir;
+use crate::kernel::leaf::{Leaf, LeafDir};
 use crate::kernel::{accounting, files, heap, process};
 use crate::supervision::main_process::{self, Member};
 use crate::supervision::name::UnitName;
@@ -19,6 +22,9 @@ use crate::supervision::{Action, Event, Moment, Pid, Role, Who};
 const MANY_ACTIONS: usize = 512;
 /// The most bytes that a PID file may have.
 const MAX_PID_FILE: usize = 64;
+/// After so many looks an unusable PID file is reported: an old one may lie there until the daemon
+/// has written its own.
+const REFUSED_LOOKS: u8 = 3;
 
 impl Launcher {
     /// Performs actions and feeds the results back, until none is left or so many starts were made
@@ -135,31 +141,49 @@ impl Launcher {
     }
 
     fn find_main(&mut self, name: &UnitName, start: u64, now: Moment) {
-        let (main, certain) = self.look_for_main(name, start);
+        let told = self.read_pid_file(name, start);
+        let (main, certain) = match told {
+            Some(pid) => (Some(pid), true),
+            None => (self.guess_main(name, start), false),
+        };
         let event = Event::MainFound { main, certain };
         self.supervisor.handle(name.as_str(), start, event, now);
     }
 
-    /// The main process by PID file when there is one in order, otherwise by a look at the leaf.
-    fn look_for_main(&self, name: &UnitName, start: u64) -> (Option<Pid>, bool) {
-        let Some(entry) = self.leaves.get(name, start) else { return (None, false) };
+    /// The process that the unit's PID file names, if the file is in order and the process is the
+    /// service's own. A file that stays unusable is reported once.
+    fn read_pid_file(&mut self, name: &UnitName, start: u64) -> Option<Pid> {
         let unit = self.supervisor.service(name.as_str()).map(|service| service.unit());
-        if let Some(path) = unit.and_then(|unit| unit.pid_file.as_ref()) {
-            let said = files::read_small(path, MAX_PID_FILE).ok().and_then(|text| parse_pid(&text));
-            if let Some(pid) = said.filter(|pid| entry.leaf.contains(*pid)) {
-                return (Some(pid), true);
+        let path = unit?.pid_file.as_ref()?;
+        let entry = self.leaves.get_mut(name, start)?;
+        match pid_in_file(path, &entry.leaf) {
+            Ok(pid) => {
+                entry.pid_file_refused = 0;
+                pid
+            }
+            Err(why) => {
+                entry.pid_file_refused = entry.pid_file_refused.saturating_add(1);
+                if entry.pid_file_refused == REFUSED_LOOKS {
+                    log::warn!("{name}: {why}; the PID file is not used");
+                }
+                None
             }
         }
+    }
+
+    /// The main process by a look at the leaf.
+    fn guess_main(&self, name: &UnitName, start: u64) -> Option<Pid> {
+        let entry = self.leaves.get(name, start)?;
         let members = entry.leaf.members().unwrap_or_default();
         // A crowd has no main process that a guess would find, and takes long to read.
         if members.len() > MAX_TREE {
-            return (None, false);
+            return None;
         }
         let members: Vec<Member> = process::read_many(&members, MAX_TREE)
             .into_iter()
             .map(|p| Member { pid: p.pid, parent: p.parent, session: p.session })
             .collect();
-        (main_process::pick(&members), false)
+        main_process::pick(&members)
     }
 
     fn remove_leaf(&mut self, name: UnitName, start: u64, now: Moment) {
@@ -275,6 +299,20 @@ fn limits_of(unit: &Unit) -> Vec<(&'static str, &'static str, String)> {
         ("cpus", "cpu.max", format!("{quota} {PERIOD}"))
     });
     [memory, pids, cpus].into_iter().flatten().collect()
+}
+
+/// The process that a PID file names; `None` when there is no file yet. Fails in words.
+fn pid_in_file(path: &Path, leaf: &Leaf) -> Result<Option<Pid>, String> {
+    let text = match files::read_small(path, MAX_PID_FILE) {
+        Err(error) if error.errno() == Errno::ENOENT => return Ok(None),
+        read => read.map_err(|error| error.to_string())?,
+    };
+    let shown = path.display();
+    // What it says instead is not shown: it may be the text of another file.
+    let pid = parse_pid(&text)
+        .ok_or_else(|| format!("{shown} does not hold one decimal number above 1"))?;
+    let words = format!("{shown} names process {pid}, which is not one of its processes");
+    leaf.contains(pid).then_some(Some(pid)).ok_or(words)
 }
 
 /// A PID file holds one decimal number above 1, perhaps between blanks.

@@ -116,8 +116,15 @@ pub(super) fn complain_lines(text: &str) {
     let _ = io::stderr().lock().write_all(format!("slc: {}\n", lines.join("\n")).as_bytes());
 }
 
+/// The most characters of a name that are shown; a unit's name has fewer.
+const SHOWN: usize = 255;
+
 /// "no such unit: ngnix; did you mean nginx?"
 fn no_such_unit(unit: &str, similar: &[String]) -> String {
+    let unit = match unit.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &unit[..end]),
+        None => unit.to_owned(),
+    };
     match similar {
         [] => format!("no such unit: {unit}"),
         [one] => format!("no such unit: {unit}; did you mean {one}?"),
@@ -145,6 +152,8 @@ mod tests {
             no_such_unit("ngnix", &names)
         };
         assert_eq!(similar(&[]), "no such unit: ngnix");
+        let long = no_such_unit(&"é".repeat(5_000), &[]);
+        assert!(long.ends_with("éé...") && long.chars().count() < 300, "{long}");
         assert_eq!(similar(&["nginx"]), "no such unit: ngnix; did you mean nginx?");
         assert_eq!(similar(&["a", "b", "c"]), "no such unit: ngnix; did you mean a, b or c?");
     }

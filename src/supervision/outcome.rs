@@ -1,9 +1,9 @@
 //! When an order is carried out, and what to tell the person who gave it.
 
-use super::Order;
 use super::service::{Service, State};
 use super::service_life::Life;
 use super::why::{Obstacle, Why};
+use super::{Order, Want};
 
 /// Judges an order by the state now. `None`: not decided yet. Otherwise whether it was carried
 /// out, and one line for people.
@@ -11,6 +11,11 @@ use super::why::{Obstacle, Why};
 pub fn judge(order: Order, service: &Service, obstacles: &[Obstacle]) -> Option<(bool, String)> {
     match order {
         Order::Start | Order::Restart => judge_start(service, obstacles),
+        // It was stopped, or will be; but somebody else has asked for a start since, and whoever
+        // waited for it to be down would wait for as long as it lives.
+        Order::Stop if service.want() == Want::Up => {
+            Some((false, "somebody else has asked for a start since".to_owned()))
+        }
         Order::Stop => service.life().is_none().then(|| (true, "stopped".to_owned())),
         Order::Reload => match service.state() {
             State::Reloading { .. } => None,

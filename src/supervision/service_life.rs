@@ -129,7 +129,7 @@ impl Life {
     }
 
     /// Takes note of a process's end that is not the first's.
-    pub fn note_exit(&mut self, pid: Pid, exit: Exit, now: Moment) {
+    pub fn note_exit(&mut self, pid: Pid, exit: Exit, wants_pid_file: bool, now: Moment) {
         self.last_exit = Some(exit);
         match self.main {
             // A guessed main process that leaves with 0 was a step of the fork: look again.
@@ -140,6 +140,10 @@ impl Life {
             Main::Guessed(main) | Main::Told(main) if main == pid => {
                 self.main = Main::Gone(exit);
                 self.look_at = None;
+                // A daemon that replaces itself has written its successor's number.
+                if wants_pid_file {
+                    self.look_soon(now);
+                }
             }
             // A death shows that the leaf was not settled when the last look was taken.
             Main::Guessed(_) if self.looks > 0 && self.look_at.is_some() => self.look_soon(now),
@@ -172,10 +176,16 @@ impl Life {
     /// Takes the answer to a look. A guess that holds for two looks is settled.
     pub fn main_found(&mut self, found: Option<Pid>, certain: bool, wants_pid_file: bool) {
         match (self.main, found) {
-            (Main::Told(_) | Main::Gone(_), _) => self.look_at = None,
+            (Main::Told(_), _) => self.look_at = None,
             (_, Some(pid)) if certain => {
                 self.main = Main::Told(pid);
                 self.look_at = None;
+            }
+            // Only the PID file names a successor, not a guess.
+            (Main::Gone(_), _) => {
+                if !wants_pid_file {
+                    self.look_at = None;
+                }
             }
             (Main::Guessed(before), Some(pid)) if before == pid => {
                 if !wants_pid_file {

@@ -237,7 +237,7 @@ impl Service {
                 return self.first_ended(life, exit, now);
             }
         } else {
-            life.note_exit(pid, exit, now);
+            life.note_exit(pid, exit, self.unit().pid_file.is_some(), now);
         }
         if populated { Then::Stay } else { Then::Over }
     }

@@ -103,4 +103,12 @@ impl Process {
             })
             .sum()
     }
+
+    /// What it used of the CPU, in clock ticks: its own and the kernel's time for it.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+        // proc_pid_stat(5): utime and stime are the fields 14 and 15, the first here is field 3.
+        fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+    }
 }
