@@ -17,6 +17,7 @@ use super::{Error, Token, console};
 use crate::kernel::cgroup::Tree;
 use crate::kernel::poll::{Interest, Poll};
 use crate::kernel::{self, files, pidfd};
+use crate::supervision::name::UnitName;
 use crate::supervision::unit::Millis;
 use crate::supervision::{Moment, Pid};
 
@@ -29,6 +30,9 @@ const GROWN_AFTER: Millis = 3_000;
 const LAST_LINES: u16 = 5_000;
 /// How long the first services wait for the log lane to listen for syslog.
 const SYSLOG_WAIT: Duration = Duration::from_secs(1);
+
+/// The supervisor's own FIFO.
+const OWN: &str = "treeward";
 
 /// The log lane, as the supervisor sees it.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ impl Lane {
             young: HashMap::new(),
             grown_at: None,
         };
-        let own = this.fifo("treeward");
+        let own = this.fifo(OWN);
         files::make_fifo(&own, 0o600)?;
         console::also_to(&own)?;
         Ok(this)
@@ -87,6 +91,13 @@ impl Lane {
     /// The FIFO of a unit.
     pub fn fifo(&self, unit: &str) -> PathBuf {
         self.run_dir.join("log").join(unit)
+    }
+
+    /// The units that have a FIFO.
+    pub fn units(&self) -> Vec<UnitName> {
+        let entries = fs::read_dir(self.run_dir.join("log")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| UnitName::new(entry.file_name().to_str()?).ok());
+        names.filter(|name| name.as_str() != OWN).collect()
     }
 
     /// Opens a unit's FIFO for the service to write to; makes it before the first start.
