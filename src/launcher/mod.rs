@@ -24,6 +24,8 @@ mod leaves;
 mod news;
 pub mod options;
 mod perform;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod records;
 mod upgrade;
 

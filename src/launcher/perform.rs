@@ -221,7 +221,7 @@ fn limits_of(unit: &Unit) -> Vec<(&'static str, &'static str, String)> {
 }
 
 /// A PID file holds one decimal number above 1, perhaps between blanks.
-fn parse_pid(text: &[u8]) -> Option<Pid> {
+pub(super) fn parse_pid(text: &[u8]) -> Option<Pid> {
     let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t', '\n', '\r']);
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|pid| digits && *pid > 1)
