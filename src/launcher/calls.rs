@@ -6,7 +6,7 @@ use super::Launcher;
 use super::describe::Clocks;
 use super::leaves::Start;
 use crate::kernel::clock;
-use crate::protocol::listener::Peer;
+use crate::protocol::listener::{self, Access, Peer};
 use crate::protocol::message::{
     Changed, Listing, Nothing, Outcomes, Signalled, Statuses, Version, Versioned,
 };
@@ -17,6 +17,10 @@ use crate::supervision::outcome;
 use crate::supervision::status::{Change, Outcome, StateWord};
 use crate::supervision::why::SignalName;
 use crate::supervision::{Moment, Order};
+
+/// What is said of a unit file to those who may only look.
+const NOT_FOR_ALL: &str =
+    "its unit file cannot be used; only root and the supervisor's user are told why";
 
 /// An order for one unit that is not decided yet, or its outcome.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub struct Calls {
     /// Units whose state, or the state of those around them, has changed.
     touched: HashSet<UnitName>,
     watchers: Vec<CallId>,
+    /// Orders that wait for nothing, once what they ask for is kept.
+    settled: Vec<(CallId, Waiting)>,
     /// Those who wait for the unit files to be read.
     pub readers: Vec<CallId>,
 }
@@ -74,6 +80,7 @@ impl Calls {
 
     fn forget(&mut self, call: CallId) {
         self.waiting.remove(&call);
+        self.settled.retain(|(settled, _)| *settled != call);
         self.watchers.retain(|watcher| *watcher != call);
         self.readers.retain(|reader| *reader != call);
     }
@@ -101,7 +108,7 @@ impl Launcher {
 
     fn take_call(&mut self, id: CallId, peer: Peer, request: Request, now: Moment) {
         let answer = match request {
-            Request::List => Ok(self.list()),
+            Request::List => Ok(self.list(peer)),
             Request::Status { units } => self.statuses(&units),
             Request::Order { verb, units, wait } => {
                 match self.order(id, peer, (verb, &units), wait, now) {
@@ -124,12 +131,19 @@ impl Launcher {
         }
     }
 
-    fn list(&self) -> Reply {
+    /// Who may only look is told which unit files cannot be used, and not why: a diagnostic quotes
+    /// the file, which may hold secrets and be closed to others.
+    fn list(&self, peer: Peer) -> Reply {
         let clocks = Clocks::now();
         let services = self.supervisor.services();
         let services = services.map(|(name, s)| self.summary(name, s, clocks)).collect();
         let notice = self.going_down_text(clock::monotonic_ms());
-        Reply::List(Listing { services, problems: self.problems.clone(), notice })
+        let mut problems = self.problems.clone();
+        let own = nix::unistd::Uid::effective().as_raw();
+        if listener::access(peer.uid, own, true) != Some(Access::Control) {
+            problems.iter_mut().for_each(|problem| NOT_FOR_ALL.clone_into(&mut problem.text));
+        }
+        Reply::List(Listing { services, problems, notice })
     }
 
     fn statuses(&self, units: &[String]) -> Result<Reply, Failure> {
@@ -227,15 +241,21 @@ impl Launcher {
             waiting.items.push(item);
         }
         if waiting.open == 0 {
-            self.finish(id, waiting, now);
+            self.calls.settled.push((id, waiting));
         } else {
             self.calls.waiting.insert(id, waiting);
         }
         Ok(())
     }
 
-    /// Answers calls whose last unit has come to rest.
+    /// Answers calls whose last unit has come to rest, and those that wait for nothing: what was
+    /// answered holds, so it must be kept first, lest a kill of this process undo it.
     pub(super) fn answer_waiting(&mut self, now: Moment) {
+        if self.actions.is_empty() {
+            for (id, settled) in std::mem::take(&mut self.calls.settled) {
+                self.finish(id, settled, now);
+            }
+        }
         // What blocks others may have changed with any of them.
         for name in std::mem::take(&mut self.calls.touched) {
             self.decide(&name, now);
