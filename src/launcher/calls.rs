@@ -41,6 +41,8 @@ pub struct Calls {
     /// Units whose state, or the state of those around them, has changed.
     touched: HashSet<UnitName>,
     watchers: Vec<CallId>,
+    /// Orders that wait for nothing, once what they ask for is kept.
+    settled: Vec<(CallId, Waiting)>,
     /// Those who wait for the unit files to be read.
     pub readers: Vec<CallId>,
 }
@@ -74,6 +76,7 @@ impl Calls {
 
     fn forget(&mut self, call: CallId) {
         self.waiting.remove(&call);
+        self.settled.retain(|(settled, _)| *settled != call);
         self.watchers.retain(|watcher| *watcher != call);
         self.readers.retain(|reader| *reader != call);
     }
@@ -227,15 +230,21 @@ impl Launcher {
             waiting.items.push(item);
         }
         if waiting.open == 0 {
-            self.finish(id, waiting, now);
+            self.calls.settled.push((id, waiting));
         } else {
             self.calls.waiting.insert(id, waiting);
         }
         Ok(())
     }
 
-    /// Answers calls whose last unit has come to rest.
+    /// Answers calls whose last unit has come to rest, and those that wait for nothing: what was
+    /// answered holds, so it must be kept first, lest a kill of this process undo it.
     pub(super) fn answer_waiting(&mut self, now: Moment) {
+        if self.actions.is_empty() {
+            for (id, settled) in std::mem::take(&mut self.calls.settled) {
+                self.finish(id, settled, now);
+            }
+        }
         // What blocks others may have changed with any of them.
         for name in std::mem::take(&mut self.calls.touched) {
             self.decide(&name, now);

@@ -55,6 +55,9 @@ const RESTARTED: &str = "restart: always\nrestart_delay: 0s\nrestart_max_attempt
 pub enum Act {
     /// An order by its method.
     Order(&'static str),
+    /// An order by its method that waits for nothing. Once it is answered, only the first of
+    /// [`Scene::to`] may come of it.
+    Ask(&'static str),
     /// Every process of the target dies.
     Death,
     /// A unit file comes, and the files are read again.
@@ -83,6 +86,8 @@ const fn scene(
 pub const SCENES: &[Scene] = &[
     scene("start", Target::Family, Down, Act::Order("Start"), &[Up, Down]),
     scene("stop", Target::Family, Up, Act::Order("Stop"), &[Up, Down]),
+    scene("start without waiting", Target::Family, Down, Act::Ask("Start"), &[Up, Down]),
+    scene("stop without waiting", Target::Family, Up, Act::Ask("Stop"), &[Down, Up]),
     scene("stop and kill", Target::Stubborn, Up, Act::Order("Stop"), &[Up, Down]),
     scene("stop by command", Target::Commanded, Up, Act::Order("Stop"), &[Up, Down]),
     scene("restart", Target::Family, Up, Act::Order("Restart"), &[Up]),
