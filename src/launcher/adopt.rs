@@ -60,6 +60,8 @@ impl Launcher {
         if let Some(real) = real {
             self.supervisor.load(real, now);
         }
+        let fifos = self.lane.units();
+        self.forget_gone(resting.into_iter().chain(fifos).filter(|n| !newest.contains_key(n)));
         log::info!(
             "units loaded: {}; services taken over from an earlier supervisor: {}",
             names.len(),
@@ -69,6 +71,16 @@ impl Launcher {
         self.lane.await_syslog();
         self.resume_power(now);
         self.supervisor.start_enabled(&names, now);
+    }
+
+    /// Forgets units at rest whose files went while there was no supervisor. One whose file is only
+    /// broken will come back, and is remembered.
+    fn forget_gone(&mut self, names: impl Iterator<Item = UnitName>) {
+        for name in names {
+            if self.problems.iter().all(|problem| problem.name != name.as_str()) {
+                self.forget_removed(&name);
+            }
+        }
     }
 
     /// The leaves that exist, the newest start of each unit last.
@@ -157,6 +169,12 @@ impl Launcher {
             loaded.removed.len(),
             self.problems.len()
         );
+        // One whose file was broken when this supervisor began goes on as it was.
+        for name in &loaded.added {
+            if let Some(record) = self.records.read(name, &self.tree.group(name.as_str())) {
+                self.supervisor.adopt(name.as_str(), &record, false, now);
+            }
+        }
         self.supervisor.start_enabled(&loaded.added, now);
         for name in &loaded.removed {
             self.forget_removed(name);

@@ -19,6 +19,7 @@ use crate::kernel::custody::Custody;
 use crate::kernel::fifos::{FifoDir, Writer};
 use crate::kernel::poll::{Interest, Poll};
 use crate::kernel::{self, files, pidfd};
+use crate::supervision::name::UnitName;
 use crate::supervision::unit::Millis;
 use crate::supervision::{Moment, Pid};
 
@@ -31,6 +32,9 @@ const GROWN_AFTER: Millis = 3_000;
 const LAST_LINES: u16 = 5_000;
 /// How long the first services wait for the log lane to listen for syslog.
 const SYSLOG_WAIT: Duration = Duration::from_secs(1);
+
+/// The supervisor's own FIFO.
+const OWN: &str = "treeward";
 
 /// The log lane, as the supervisor sees it.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ impl Lane {
         let run_dir = lane.run_dir.clone();
         files::secure_dir(&run_dir.join("log"))?;
         let fifos = FifoDir::open(run_dir.join("log"))?;
-        let own = fifos.writer("treeward")?.fifo;
+        let own = fifos.writer(OWN)?.fifo;
         console::also_to(own)?;
         let mut arguments: Vec<String> = vec![
             "--journal".into(),
@@ -93,6 +97,13 @@ impl Lane {
     /// The FIFO of a unit.
     pub fn fifo(&self, unit: &str) -> PathBuf {
         self.fifos.path(unit)
+    }
+
+    /// The units that have a FIFO.
+    pub fn units(&self) -> Vec<UnitName> {
+        let entries = fs::read_dir(self.run_dir.join("log")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| UnitName::new(entry.file_name().to_str()?).ok());
+        names.filter(|name| name.as_str() != OWN).collect()
     }
 
     /// Opens a unit's FIFO for the service to write to; makes it before the first start. Give it

@@ -80,6 +80,23 @@ fn what_was_stopped_stays_stopped_when_the_supervisor_is_killed() {
 }
 
 #[test]
+fn a_unit_whose_file_went_while_there_was_no_supervisor_leaves_nothing() {
+    let mut house = House::new(&[("gone", SLEEPER), ("broken", SLEEPER), ("stays", SLEEPER)]);
+    house.slc_done(&["stop", "gone", "broken"]);
+    house.kill_supervisor();
+    fs::remove_file(house.path("units/gone.yml")).expect("remove");
+    house.write_unit("broken", "comand: sleep 1000\n");
+    house.launch();
+    let fifo = |unit: &str| house.path("run/log").join(unit).exists();
+    assert!(!fifo("gone") && !house.unit_cgroup("gone").exists());
+    assert!(fifo("broken") && fifo("stays"));
+    // That it was stopped is remembered until the slip in its file is mended.
+    house.write_unit("broken", SLEEPER);
+    house.slc_done(&["reload"]);
+    assert_eq!(house.status("broken").processes, 0);
+}
+
+#[test]
 fn log_lines_written_while_there_was_no_supervisor_arrive() {
     let unit = "command: [sh, -c, 'while ! test -e {dir}/go; do sleep 0.02; done; echo late; \
                 exec sleep 1000']\n";
