@@ -12,7 +12,11 @@
 //! - [`pid1`]: `init`: mounts, keeps the supervisor running, ends the machine.
 //! - [`pid_ns`]: `run-on-pid-ns`: another init as process 1 of its own namespaces.
 //! - [`power`]: how a machine ends, the one word that all of them share.
+//!
+//! `fuzz` is there for tests alone: what holds whatever others write.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod journal;
 pub mod kernel;
 pub mod launcher;

@@ -19,6 +19,24 @@ pub(super) fn as_text(bytes: &[u8]) -> Cow<'_, str> {
     escape(bytes, |_| false)
 }
 
+/// Makes JSON safe to show to people: what [`clean`] would change and JSON does not escape by
+/// itself becomes `\u009b`, which means the same to whoever reads it.
+#[must_use]
+pub fn clean_json(json: String) -> String {
+    if !json.contains(is_harmful) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        // All of them are in the plane that has four digits. Writing to a String cannot fail.
+        let _ = match c {
+            c if is_harmful(c) => write!(out, "\\u{:04x}", u32::from(c)),
+            c => out.write_char(c),
+        };
+    }
+    out
+}
+
 fn is_harmful(c: char) -> bool {
     (c.is_control() && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -80,6 +98,15 @@ mod tests {
                 "{byte:#x} gave {shown:?}"
             );
         }
+    }
+
+    #[test]
+    fn json_is_harmless_and_means_the_same() {
+        let text = "\u{1b}[2J \u{7f} \u{9b}31m \u{202e} \u{e9} \\u009b";
+        let json = super::clean_json(serde_json::to_string(text).unwrap());
+        let shown = r#""\u001b[2J \u007f \u009b31m \u202e é \\u009b""#;
+        assert_eq!(json, shown);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

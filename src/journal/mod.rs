@@ -25,11 +25,13 @@ mod follow;
 mod lane;
 pub mod lines;
 mod log_file;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod reader;
 mod ring;
 mod syslog;
 
-pub use clean::clean;
+pub use clean::{clean, clean_json};
 pub use follow::Follower;
 pub use reader::{Line, Reader};
 

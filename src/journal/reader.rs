@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::clean::as_text;
+use super::clean::{as_text, clean_json};
 use super::lines::STAMP_BYTES;
 use super::log_file::file_name;
 
@@ -57,7 +57,7 @@ impl Line {
         let line = as_text(self.bytes());
         let json = JsonLine { time: self.stamp(), unit, line: &line };
         // Strings always make JSON.
-        serde_json::to_string(&json).unwrap_or_default()
+        clean_json(serde_json::to_string(&json).unwrap_or_default())
     }
 }
 

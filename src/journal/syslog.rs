@@ -129,7 +129,7 @@ fn remove_dead(path: &Path) -> io::Result<()> {
 }
 
 /// The unit whose leaf the text of a /proc/PID/cgroup names.
-fn unit_of<'a>(cgroup: &'a str, services: &str) -> Option<&'a str> {
+pub(super) fn unit_of<'a>(cgroup: &'a str, services: &str) -> Option<&'a str> {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
     let below = path.strip_prefix(services)?.strip_prefix('/')?;
     let (unit, _leaf) = below.split_once('/')?;
@@ -137,7 +137,7 @@ fn unit_of<'a>(cgroup: &'a str, services: &str) -> Option<&'a str> {
 }
 
 /// Takes off `<PRI>`, `Mon dd hh:mm:ss ` and what ends a datagram; each may be missing.
-fn text_of(datagram: &[u8]) -> &[u8] {
+pub(super) fn text_of(datagram: &[u8]) -> &[u8] {
     let end = datagram.iter().rposition(|byte| !b"\n\0".contains(byte)).map_or(0, |last| last + 1);
     without_date(without_priority(&datagram[..end]))
 }

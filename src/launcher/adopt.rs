@@ -262,7 +262,7 @@ fn unknown(start: u64, now: Moment) -> Record {
 }
 
 /// A unit for processes whose unit file is gone: they are followed and can be stopped.
-fn orphan(name: &UnitName) -> Unit {
+pub(super) fn orphan(name: &UnitName) -> Unit {
     Unit {
         name: name.clone(),
         source: PathBuf::from("(gone)"),

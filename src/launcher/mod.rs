@@ -25,6 +25,8 @@ mod leaves;
 mod news;
 pub mod options;
 mod perform;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod records;
 mod upgrade;
 

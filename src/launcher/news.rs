@@ -280,7 +280,7 @@ pub const fn exit_of(status: ExitStatus) -> Exit {
 
 /// Reads a message of sd_notify(3): lines of `NAME=value`; unknown ones mean nothing. A main
 /// process is taken only if it is in the sender's leaf.
-fn parse_notice(text: &[u8], is_member: impl Fn(Pid) -> bool) -> Notice {
+pub(super) fn parse_notice(text: &[u8], is_member: impl Fn(Pid) -> bool) -> Notice {
     let mut notice = Notice::default();
     for line in String::from_utf8_lossy(text).lines() {
         match line.split_once('=') {

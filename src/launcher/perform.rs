@@ -316,7 +316,7 @@ fn pid_in_file(path: &Path, leaf: &Leaf) -> Result<Option<Pid>, String> {
 }
 
 /// A PID file holds one decimal number above 1, perhaps between blanks.
-fn parse_pid(text: &[u8]) -> Option<Pid> {
+pub(super) fn parse_pid(text: &[u8]) -> Option<Pid> {
     let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t', '\n', '\r']);
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|pid| digits && *pid > 1)

@@ -13,6 +13,11 @@ use crate::supervision::record::Record;
 /// The largest record file that is read, in bytes.
 const MAX_RECORD: usize = 16 * 1024;
 
+/// Reads a record as an earlier supervisor wrote it.
+pub(super) fn parse_record(text: &[u8]) -> serde_json::Result<Record> {
+    serde_json::from_slice(text)
+}
+
 /// The records on disk.
 #[derive(Debug)]
 pub struct Records {
@@ -59,7 +64,7 @@ impl Records {
             let known = self.on_disk.contains(name);
             known.then(|| files::read_small(&self.dir.join(name.as_str()), MAX_RECORD).ok())?
         })?;
-        serde_json::from_slice(&text)
+        parse_record(&text)
             .map_err(|error| log::warn!("{name}: its saved state is unusable ({error})"))
             .ok()
     }

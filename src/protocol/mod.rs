@@ -17,6 +17,8 @@ mod connection;
 mod interface;
 pub mod listener;
 pub mod message;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod server;
 pub mod wire;
 

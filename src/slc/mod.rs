@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::power::Power;
+use crate::journal::clean_json;
 use crate::protocol::Request;
 use crate::protocol::client::{Client, ClientError};
 use crate::protocol::message::{Listing, Version, Versioned};
@@ -127,7 +128,7 @@ impl Supervisor {
 /// One line of JSON.
 fn to_json<T: Serialize>(value: &T) -> String {
     // Plain data with string keys always makes JSON.
-    let mut line = serde_json::to_string(value).unwrap_or_default();
+    let mut line = clean_json(serde_json::to_string(value).unwrap_or_default());
     line.push('\n');
     line
 }

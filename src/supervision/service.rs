@@ -308,7 +308,7 @@ impl Service {
             | State::Killing { .. }) => return alive,
         }
         // Every attempt since a person's order is a restart, also one that was blocked in between.
-        self.restarts += u32::from(self.attempts > 0);
+        self.restarts = self.restarts.saturating_add(u32::from(self.attempts > 0));
         self.starts += 1;
         self.others = None;
         out.push(Action::Spawn {

@@ -333,7 +333,7 @@ impl Service {
         }
         let doubled = restart.delay.saturating_mul(1 << self.attempts.min(32));
         let pause = doubled.min(restart.max_delay.max(restart.delay));
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         State::Waiting { until: now + pause, why }
     }
 }

@@ -87,10 +87,15 @@ fn twice(file: &Path, files: &[OsString]) -> Diagnostic {
 
 fn read_file(dir: &File, path: &Path) -> Result<Unit, Vec<Diagnostic>> {
     let bytes = read_bytes(dir, path).map_err(|why| vec![Diagnostic::of_file(path, why)])?;
-    match std::str::from_utf8(&bytes) {
+    parse_bytes(path, &bytes)
+}
+
+/// Reads one unit from what its file holds.
+pub(super) fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Unit, Vec<Diagnostic>> {
+    match std::str::from_utf8(bytes) {
         Ok(text) => parse(path, text),
         Err(error) => {
-            let text = String::from_utf8_lossy(&bytes);
+            let text = String::from_utf8_lossy(bytes);
             let place = Place::of_offset(&text, error.valid_up_to());
             let mut report = Report::new(path, &text);
             report.at(place, "this byte is no UTF-8; a unit file is UTF-8 text");

@@ -15,6 +15,8 @@ mod identity;
 mod keys;
 mod node;
 mod plain;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod scalar;
 mod service;
 mod signal;
@@ -48,9 +50,8 @@ pub fn parse(file: &Path, text: &str) -> Result<Unit, Vec<Diagnostic>> {
     if text.len() > MAX_FILE_BYTES {
         return Err(vec![Diagnostic::of_file(file, too_large(text.len() as u64))]);
     }
-    if let Some(offset) = text.find('\0') {
-        let place = Place::of_offset(text, offset);
-        report.at(place, "a NUL byte; a unit file is plain text");
+    if let Some((offset, what)) = find_unprintable(text) {
+        report.at(Place::of_offset(text, offset), what);
         return Err(report.finish());
     }
     let unit = match node::read(text) {
@@ -86,6 +87,18 @@ fn unit_name(file: &Path) -> Result<UnitName, String> {
             .to_owned());
     }
     UnitName::new(stem).map_err(|why| format!("the name {} is refused: {why}", quoted(stem)))
+}
+
+/// The first byte that a plain text does not have, and what it is. A lone carriage return ends a
+/// line for YAML and for nobody else: on a terminal it hides what stands before it.
+fn find_unprintable(text: &str) -> Option<(usize, &'static str)> {
+    let bytes = text.as_bytes();
+    let is_lone = |at: &usize| bytes[*at] == b'\r' && bytes.get(at + 1) != Some(&b'\n');
+    if let Some(at) = text.find('\0') {
+        return Some((at, "a NUL byte; a unit file is plain text"));
+    }
+    let at = text.match_indices('\r').map(|(at, _)| at).find(is_lone)?;
+    Some((at, "a carriage return without a newline; lines end with a newline"))
 }
 
 fn too_large(bytes: u64) -> String {
