@@ -5,8 +5,10 @@
 //! <root>/services/<group>/<n>     one leaf for each start; <group> carries limits and accounting
 //! ```
 
+use std::ffi::CString;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use nix::unistd::mkdir;
 
 use super::leaf::{Leaf, LeafDir};
 use super::membership::{Membership, Mount, cgroup2_mounts, is_within, own_cgroup};
-use super::{Error, errno_of};
+use super::{Error, errno_of, sys};
 
 const SUPERVISOR: &str = "supervisor";
 const SERVICES: &str = "services";
@@ -36,9 +38,18 @@ const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
 /// # Errors
 /// When `/proc` cannot be read, or no mount of cgroup2 shows the caller's cgroup (ENODEV).
 pub fn find_root() -> Result<PathBuf, Error> {
-    let has_services = |root: &Path| root.join(SERVICES).is_dir();
-    root_for(&cgroup2_mounts()?, &own_cgroup()?, has_services)
+    let is_root = |root: &Path| root.join(SERVICES).is_dir() || is_delegated(root);
+    root_for(&cgroup2_mounts()?, &own_cgroup()?, is_root)
         .ok_or_else(|| Error::new("find", "a mount of cgroup2 with our own cgroup", Errno::ENODEV))
+}
+
+/// Whether systemd gave this cgroup away to be divided: then a process that it started in a
+/// subgroup of it is meant to work in the whole (systemd.resource-control(5), `Delegate=` and
+/// `DelegateSubgroup=`; the mark is user.delegate since systemd 251).
+fn is_delegated(dir: &Path) -> bool {
+    let Ok(path) = CString::new(dir.as_os_str().as_bytes()) else { return false };
+    let mut value = [0; 2];
+    sys::get_xattr(&path, c"user.delegate", &mut value).is_ok_and(|length| value[..length] == *b"1")
 }
 
 fn root_for(mounts: &[Mount], own: &str, is_root: impl Fn(&Path) -> bool) -> Option<PathBuf> {

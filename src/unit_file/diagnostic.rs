@@ -177,6 +177,7 @@ impl<'a> Report<'a> {
     pub fn at_or_file(&mut self, place: Option<Place>, message: impl Into<String>) {
         match place {
             Some(place) => self.at(place, message),
+            None if self.is_full() => {}
             None => self.found.push(Diagnostic::of_file(self.file, message)),
         }
     }

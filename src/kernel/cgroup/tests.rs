@@ -30,6 +30,16 @@ fn a_supervisor_that_starts_again_in_its_room_finds_the_same_root() {
 }
 
 #[test]
+fn a_cgroup_that_systemd_gave_away_is_known_by_its_mark() {
+    let test = TestTree::new("delegated");
+    let root = test.tree.root();
+    assert!(!is_delegated(root));
+    let path = CString::new(root.as_os_str().as_bytes()).unwrap();
+    sys::set_xattr(&path, c"user.delegate", b"1").unwrap();
+    assert!(is_delegated(root));
+}
+
+#[test]
 fn a_directory_elsewhere_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("tree");
