@@ -22,8 +22,8 @@ use clap::Parser;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::power::Power;
 use crate::journal::clean_json;
+use crate::power::Power;
 use crate::protocol::Request;
 use crate::protocol::client::{Client, ClientError};
 use crate::protocol::message::{Listing, Version, Versioned};
