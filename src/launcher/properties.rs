@@ -60,6 +60,7 @@ pub fn record(input: &[u8]) {
         supervisor.skip_starts("web", record.start);
         supervisor.adopt("web", &record, populated, NOW);
         let service = supervisor.service("web").expect("it is loaded");
+        assert!(!populated || service.word().is_alive(), "{service:#?}");
         let again = service.record();
         let text = serde_json::to_vec(&again).expect("a record can be written");
         assert_eq!(parse_record(&text).expect("our own record"), again);

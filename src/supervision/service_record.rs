@@ -29,7 +29,12 @@ impl Service {
             }
             life
         };
-        self.state = match record.state {
+        // The leaf decides, whatever a record says that its owner may have written (`delegate`).
+        let word = match record.state {
+            rest if populated && !rest.is_alive() => StateWord::Up,
+            word => word,
+        };
+        self.state = match word {
             // Nobody will tell again that the program was executed; or, where the first process
             // is not known, that it forked.
             StateWord::Starting if matches!(self.unit.kind, Kind::Auto | Kind::Simple) => {
@@ -44,7 +49,7 @@ impl Service {
             StateWord::Stopping | StateWord::Killing => {
                 let mut life = life();
                 life.control = record.control.map_or(Control::None, Control::Running);
-                if populated && record.state == StateWord::Stopping {
+                if populated && word == StateWord::Stopping {
                     self.stop_again(&mut life, record, out);
                 }
                 State::Stopping { life, because, kill_at: record.deadline.unwrap_or(now) }
@@ -71,7 +76,7 @@ impl Service {
             self.step(Input::World(Event::Emptied), now, out);
             return;
         }
-        if record.first.is_none() && self.ends_with_first(record.state) {
+        if record.first.is_none() && self.ends_with_first(word) {
             self.step(Input::End(Because::FirstEnded(Exit::Unknown)), now, out);
         }
     }
