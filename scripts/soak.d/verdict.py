@@ -65,14 +65,16 @@ def mistake(model: Model, line: dict) -> str | None:
 
 
 def check_processes(house: House) -> None:
-    """Every process with a file of this soak open or in its name is in its place."""
-    ours = {house.supervisor, house.lane(), os.getpid()}
-    places = set(house.pids())
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) in ours | places:
-            continue
-        if str(house.dir) in read(folder / "cmdline") and int(folder.name) not in house.pids():
-            raise Trouble(f"process {folder.name} ({read(folder / 'cmdline')!r}) has escaped")
+    """Every process of this soak is in its place; so are all FIFOs and cgroups."""
+    suspects = strangers(house)
+    until = time.monotonic() + 10
+    # One that is being born or dying is nowhere for a moment.
+    while suspects and time.monotonic() < until:
+        time.sleep(0.1)
+        suspects &= strangers(house)
+    if suspects:
+        words = {pid: read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ") for pid in suspects}
+        raise Trouble(f"processes that have escaped: {words}")
     fifos = {path.name for path in (house.dir / "run/log").iterdir()}
     units = {line["name"] for line in house.call("List")["services"]}
     if fifos - units - {"treeward"}:
@@ -80,6 +82,14 @@ def check_processes(house: House) -> None:
     groups = set(house.units_with_cgroup())
     if groups - units:
         raise Trouble(f"cgroups of units that are gone: {sorted(groups - units)}")
+
+
+def strangers(house: House) -> set[int]:
+    """Processes with a path of this soak on their command line that are in no leaf."""
+    ours = {house.supervisor, house.lane(), os.getpid()}
+    numbers = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()}
+    named = {n for n in numbers if str(house.dir) in read(Path(f"/proc/{n}/cmdline"))}
+    return named - ours - set(house.pids())
 
 
 def descriptors(pid: int) -> Counter[str]:

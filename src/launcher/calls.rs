@@ -6,7 +6,7 @@ use super::Launcher;
 use super::describe::Clocks;
 use super::leaves::Start;
 use crate::kernel::clock;
-use crate::protocol::listener::Peer;
+use crate::protocol::listener::{self, Access, Peer};
 use crate::protocol::message::{
     Changed, Listing, Nothing, Outcomes, Signalled, Statuses, Version, Versioned,
 };
@@ -17,6 +17,10 @@ use crate::supervision::outcome;
 use crate::supervision::status::{Change, Outcome, StateWord};
 use crate::supervision::why::SignalName;
 use crate::supervision::{Moment, Order};
+
+/// What is said of a unit file to those who may only look.
+const NOT_FOR_ALL: &str =
+    "its unit file cannot be used; only root and the supervisor's user are told why";
 
 /// An order for one unit that is not decided yet, or its outcome.
 #[derive(Debug)]
@@ -104,7 +108,7 @@ impl Launcher {
 
     fn take_call(&mut self, id: CallId, peer: Peer, request: Request, now: Moment) {
         let answer = match request {
-            Request::List => Ok(self.list()),
+            Request::List => Ok(self.list(peer)),
             Request::Status { units } => self.statuses(&units),
             Request::Order { verb, units, wait } => {
                 match self.order(id, peer, (verb, &units), wait, now) {
@@ -127,12 +131,19 @@ impl Launcher {
         }
     }
 
-    fn list(&self) -> Reply {
+    /// Who may only look is told which unit files cannot be used, and not why: a diagnostic quotes
+    /// the file, which may hold secrets and be closed to others.
+    fn list(&self, peer: Peer) -> Reply {
         let clocks = Clocks::now();
         let services = self.supervisor.services();
         let services = services.map(|(name, s)| self.summary(name, s, clocks)).collect();
         let notice = self.going_down_text(clock::monotonic_ms());
-        Reply::List(Listing { services, problems: self.problems.clone(), notice })
+        let mut problems = self.problems.clone();
+        let own = nix::unistd::Uid::effective().as_raw();
+        if listener::access(peer.uid, own, true) != Some(Access::Control) {
+            problems.iter_mut().for_each(|problem| NOT_FOR_ALL.clone_into(&mut problem.text));
+        }
+        Reply::List(Listing { services, problems, notice })
     }
 
     fn statuses(&self, units: &[String]) -> Result<Reply, Failure> {

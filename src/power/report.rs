@@ -93,6 +93,8 @@ pub fn read(path: &Path) -> io::Result<Vec<Entry>> {
 
 fn open(log_dir: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o644).custom_flags(libc::O_NOFOLLOW);
+    // A FIFO that stands in the way must not hold the end of the machine up.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    options.append(true).create(true).mode(0o644).custom_flags(flags);
     options.open(log_dir.join(WRITTEN))
 }

@@ -11,6 +11,7 @@
 //! - `survival`: the supervisor killed, doubled, idle, or without rights.
 //! - `upgrade`: the supervisor replaced while people wait.
 //! - `client`: `slc` and the socket.
+//! - `strangers`: what other users can do and see.
 
 #[path = "mod.rs"]
 mod house;
@@ -24,5 +25,6 @@ mod pid_files;
 mod power;
 mod restarting;
 mod stopping;
+mod strangers;
 mod survival;
 mod upgrade;
