@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::PassCred;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, setsockopt};
 use nix::unistd::close;
 
 use super::{Error, pidfd, sys};
@@ -51,6 +51,33 @@ pub struct NotifySocket {
 }
 
 impl NotifySocket {
+    /// Takes the socket over from the process that keeps a duplicate as its descriptor `number`,
+    /// with every message that nobody has taken yet; otherwise binds a new one.
+    ///
+    /// # Errors
+    /// When a new one cannot be made.
+    pub fn open(path: &Path, keeper: Option<u32>, number: RawFd) -> Result<Self, Error> {
+        let kept = keeper.and_then(|pid| Self::take_over(path, pid, number));
+        kept.map_or_else(|| Self::bind(path), Ok)
+    }
+
+    fn take_over(path: &Path, keeper: u32, number: RawFd) -> Option<Self> {
+        let keeper = pidfd::open(keeper).ok()??;
+        let socket = UnixDatagram::from(sys::pidfd_getfd(keeper.as_fd(), number).ok()?);
+        // It is bound where ours would be, and the path leads to one that is alive.
+        let is_ours = socket.local_addr().ok()?.as_pathname() == Some(path);
+        let is_alive = UnixDatagram::unbound().ok()?.connect(path).is_ok();
+        (is_ours && is_alive).then(|| Self { socket, path: path.to_owned() })
+    }
+
+    /// A duplicate for a process that keeps the socket while there is no supervisor.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn duplicate(&self) -> std::io::Result<OwnedFd> {
+        Ok(self.socket.try_clone()?.into())
+    }
+
     /// Binds the socket, in the place of one that was left behind. Processes of every user may
     /// write to it: who counts is decided by where a sender lives.
     ///
@@ -77,22 +104,32 @@ impl NotifySocket {
         Ok(socket)
     }
 
-    /// Takes the next message; `None` when there is none just now. Descriptors that came with it
-    /// are closed; empty messages are passed over.
-    pub fn receive(&self) -> Option<Message> {
-        (0..MAX_EMPTY).find_map(|_| match self.receive_one() {
-            Ok(message) if message.text.is_empty() => None,
+    /// Looks at the next message; `None` when there is none just now. It stays until
+    /// [`NotifySocket::pass_over`], so that a process that dies with half of the work done leaves
+    /// it to the next. Descriptors that came with it are closed; empty messages are passed over.
+    pub fn peek(&self) -> Option<Message> {
+        (0..MAX_EMPTY).find_map(|_| match self.peek_one() {
+            Ok(message) if message.text.is_empty() => {
+                self.pass_over();
+                None
+            }
             Ok(message) => Some(Some(message)),
             Err(Errno::EINTR) => None,
             Err(_) => Some(None),
         })?
     }
 
-    fn receive_one(&self) -> Result<Message, Errno> {
+    /// Throws the next message away.
+    pub fn pass_over(&self) {
+        // Without room for them its descriptors are closed by the kernel.
+        let _ = recv(self.socket.as_raw_fd(), &mut [], MsgFlags::MSG_DONTWAIT);
+    }
+
+    fn peek_one(&self) -> Result<Message, Errno> {
         let mut text = vec![0; MAX_MESSAGE];
         let mut control = control_buffer();
         let mut parts = [IoSliceMut::new(&mut text)];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_PEEK;
         let fd = self.socket.as_raw_fd();
         let received = recvmsg::<()>(fd, &mut parts, Some(&mut control), flags)?;
         let mut pid = 0;

@@ -95,6 +95,14 @@ pub(super) fn get_xattr(path: &CStr, name: &CStr, buffer: &mut [u8]) -> Result<u
     Errno::result(length).map(|length| length as usize)
 }
 
+/// A duplicate of another process's descriptor (pidfd_getfd(2), Linux 5.6); close-on-exec.
+pub(super) fn pidfd_getfd(process: BorrowedFd, number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: three numbers; what comes back is a new descriptor that nobody else knows of.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) };
+    // SAFETY: as above.
+    Errno::result(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
 /// Asks a unix socket for a pidfd of every sender (SO_PASSPIDFD, Linux 6.5).
 pub(super) fn pass_pidfd(socket: BorrowedFd) -> Result<(), Errno> {
     let on: libc::c_int = 1;

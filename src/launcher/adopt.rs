@@ -40,7 +40,6 @@ impl Launcher {
         let names: Vec<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
         let loaded = self.supervisor.load(units, now);
         self.report(read.bad, &loaded.cycles);
-        let with_leaves: BTreeSet<UnitName> = left.iter().map(|(s, _)| s.0.clone()).collect();
         let newest: HashMap<UnitName, u64> = left.iter().map(|(start, _)| start.clone()).collect();
         let living: Vec<Start> = left
             .into_iter()
@@ -62,7 +61,7 @@ impl Launcher {
             self.supervisor.load(real, now);
         }
         let fifos = self.lane.units();
-        self.forget_gone(resting.into_iter().chain(fifos).filter(|n| !with_leaves.contains(n)));
+        self.forget_gone(resting.into_iter().chain(fifos).filter(|n| !newest.contains_key(n)));
         log::info!(
             "units loaded: {}; services taken over from an earlier supervisor: {}",
             names.len(),

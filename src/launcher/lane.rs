@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,10 @@ const LAST_LINES: u16 = 5_000;
 /// How long the first services wait for the log lane to listen for syslog.
 const SYSLOG_WAIT: Duration = Duration::from_secs(1);
 
+/// The log lane's descriptor of the notify socket, which it keeps for the next supervisor: its
+/// standard input, which it has no other use for.
+pub const KEPT: RawFd = libc::STDIN_FILENO;
+
 /// The supervisor's own FIFO.
 const OWN: &str = "treeward";
 
@@ -43,6 +47,8 @@ pub struct Lane {
     run_dir: PathBuf,
     fifos: FifoDir,
     syslog: Option<PathBuf>,
+    /// What the log lane keeps while there is no supervisor.
+    notifications: OwnedFd,
     child: Option<Pid>,
     /// One that an earlier supervisor started.
     other: Option<OwnedFd>,
@@ -62,7 +68,7 @@ impl Lane {
     ///
     /// # Errors
     /// When the directory or the FIFO cannot be made.
-    pub fn new(options: &Options, tree: &Tree) -> Result<Self, Error> {
+    pub fn new(options: &Options, tree: &Tree, notifications: OwnedFd) -> Result<Self, Error> {
         let lane = &options.lane;
         let run_dir = lane.run_dir.clone();
         files::secure_dir(&run_dir.join("log"))?;
@@ -85,6 +91,7 @@ impl Lane {
             run_dir,
             fifos,
             syslog: lane.syslog.clone(),
+            notifications,
             child: None,
             other: None,
             next_try: Some(0),
@@ -149,14 +156,16 @@ impl Lane {
         // A group of its own, so that Ctrl-C at a terminal ends it only after the services. Nothing
         // else is set here, so that the standard library takes posix_spawn(3): a forked copy of
         // this process would have no heap (see `kernel::heap`).
-        let started = Command::new("/proc/self/exe")
-            .arg0("service-launcher")
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .process_group(0)
-            .spawn();
-        self.next_try = match started {
+        let start = |kept: OwnedFd| {
+            Command::new("/proc/self/exe")
+                .arg0("service-launcher")
+                .args(&self.arguments)
+                .stdin(kept)
+                .stdout(Stdio::null())
+                .process_group(0)
+                .spawn()
+        };
+        self.next_try = match self.notifications.try_clone().and_then(start) {
             Ok(child) => {
                 self.child = Some(child.id());
                 None
@@ -185,8 +194,7 @@ impl Lane {
             return false;
         }
         self.child = None;
-        let holder = fs::read_to_string(self.run_dir.join("journal.lock")).unwrap_or_default();
-        let other = holder.trim().parse().ok().filter(|holder| *holder != pid);
+        let other = keeper(&self.run_dir).filter(|keeper| *keeper != pid);
         self.other = other.and_then(|holder| pidfd::open(holder).ok().flatten());
         if let (Some(holder), Some(lane)) = (other, &self.other)
             && !runs_our_program(holder)
@@ -237,4 +245,9 @@ fn runs_our_program(pid: u32) -> bool {
         (Some(ours), Some(theirs)) => ours == theirs,
         _ => true,
     }
+}
+
+/// The log lane that is there, or the last that was: whatever it says must be checked.
+pub fn keeper(run_dir: &Path) -> Option<Pid> {
+    fs::read_to_string(run_dir.join("journal.lock")).ok()?.trim().parse().ok()
 }

@@ -243,7 +243,9 @@ impl Launcher {
         let how = spawn::probe(&tree);
         let group = options.group.as_deref().map(group_id).transpose()?;
         let listener = Listener::bind(&run_dir.join("control.sock"), group)?;
-        let lane = Lane::new(&options, &tree)?;
+        let notifications =
+            NotifySocket::open(&run_dir.join("notify"), lane::keeper(&run_dir), lane::KEPT)?;
+        let lane = Lane::new(&options, &tree, notifications.duplicate()?)?;
         let read = unit_file::read_directory(&options.units)
             .map_err(|why| Error::NoUnits { dir: options.units.clone(), why })?;
         let mut launcher = Self {
@@ -253,7 +255,7 @@ impl Launcher {
             poll: Poll::new()?,
             signals,
             leaf_events: LeafEvents::new()?,
-            notifications: NotifySocket::bind(&run_dir.join("notify"))?,
+            notifications,
             server: Server::new(listener)?,
             chores: Chores::new()?,
             lane,

@@ -228,15 +228,27 @@ impl Launcher {
         }
     }
 
-    /// Reads notifications. A sender counts by the leaf it lives in, not by its process id.
+    /// Reads notifications. Each leaves the queue when what comes of it is kept, so that a kill of
+    /// this process leaves it to the next supervisor, who may read it a second time.
     pub(super) fn take_notifications(&mut self, now: Moment) {
         for _ in 0..NOTIFICATIONS_A_TURN {
-            let Some(message) = self.notifications.receive() else { return };
-            let Some((name, start)) = self.sender_of(&message) else { continue };
-            let Some(entry) = self.leaves.get(&name, start) else { continue };
-            let notice = parse_notice(&message.text, |pid| entry.leaf.contains(pid));
-            self.supervisor.handle(name.as_str(), start, Event::Notified(notice), now);
+            let Some(message) = self.notifications.peek() else { return };
+            self.take_notification(&message, now);
+            self.perform_all(now);
+            // Many starts take several turns.
+            if !self.actions.is_empty() {
+                return;
+            }
+            self.notifications.pass_over();
         }
+    }
+
+    /// A sender counts by the leaf it lives in, not by its process id.
+    fn take_notification(&mut self, message: &Message, now: Moment) {
+        let Some((name, start)) = self.sender_of(message) else { return };
+        let Some(entry) = self.leaves.get(&name, start) else { return };
+        let notice = parse_notice(&message.text, |pid| entry.leaf.contains(pid));
+        self.supervisor.handle(name.as_str(), start, Event::Notified(notice), now);
     }
 
     fn sender_of(&self, message: &Message) -> Option<Start> {

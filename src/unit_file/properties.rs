@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::directory::parse_bytes;
-use super::{Diagnostic, Unit};
+use super::{Diagnostic, Unit, find_unprintable, node, plain};
 
 /// The most diagnostics of one file, with the one that says that there are more.
 const MOST: usize = 21;
@@ -14,6 +14,12 @@ pub fn unit(input: &[u8]) {
     let path = Path::new("/etc/yml-services/web.yml");
     let read = parse_bytes(path, input);
     assert_eq!(read, parse_bytes(path, input), "the same text is read in the same way");
+    if let Ok(text) = std::str::from_utf8(input)
+        && find_unprintable(text).is_none()
+        && let Some(plain) = plain::read(text)
+    {
+        assert_eq!(Ok(plain), node::read_any(text), "the short way and the library differ");
+    }
     match read {
         Ok(unit) => check_unit(&unit),
         Err(diagnostics) => {

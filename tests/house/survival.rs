@@ -116,6 +116,27 @@ fn log_lines_written_while_there_was_no_supervisor_arrive() {
 }
 
 #[test]
+fn a_service_that_is_ready_while_there_is_no_supervisor_is_up_for_the_next_one() {
+    let script = "\
+        use Socket; socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die;\
+        until (-e '{dir}/go') { select(undef, undef, undef, 0.01) }\
+        send($s, 'READY=1', 0, pack_sockaddr_un($ENV{NOTIFY_SOCKET})) or die $!;\
+        open(my $f, '>', '{dir}/told') or die; sleep 1000";
+    let unit = format!("type: notify\ncommand: [perl, -e, \"{script}\"]\n");
+    let mut house = House::new(&[("slow", &unit)]);
+    house.wait_for("slow", "on its way", PATIENCE, |status| {
+        status.summary.state == StateWord::Starting && status.processes == 1
+    });
+    house.kill_supervisor();
+    house.write("go", "");
+    let told = eventually(PATIENCE, || house.path("told").exists());
+    assert!(told, "nobody listens: {}", house.read("log/slow.log"));
+    house.launch();
+    let status = house.wait_state("slow", StateWord::Up, SECOND);
+    assert_eq!((status.start, status.processes), (1, 1));
+}
+
+#[test]
 fn a_second_supervisor_of_the_same_house_refuses_and_the_first_goes_on() {
     let house = House::new(&[("sleeper", SLEEPER)]);
     let process = sleeper(&house, "sleeper");
