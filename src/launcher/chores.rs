@@ -4,8 +4,9 @@
 //! ten thousand unit files take most of a second. Each chore is sent over and comes back as an
 //! answer; an eventfd wakes the loop.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -15,6 +16,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::kernel;
+use crate::kernel::cgroup::Tree;
 use crate::kernel::leaf::Leaf;
 use crate::supervision::name::UnitName;
 use crate::unit_file;
@@ -32,6 +34,10 @@ pub enum Chore {
     KillByFreezing { leaf: Leaf },
     /// Read the unit directory.
     ReadUnits { dir: PathBuf },
+    /// Make the cgroups of the units that the directory seems to hold, but for those that are
+    /// there: they live as long as their units are loaded, and while the units are read nobody else
+    /// has work for the kernel. What is missing is made at the start of a unit.
+    MakeGroups { dir: PathBuf, tree: Tree, there: HashSet<String> },
 }
 
 /// What came of a chore.
@@ -66,7 +72,8 @@ impl Chores {
         let bell = Arc::clone(&wake);
         thread::Builder::new().name("chores".into()).stack_size(256 * 1024).spawn(move || {
             while let Ok(chore) = chores.recv() {
-                if answers.send(work(chore)).is_err() {
+                let Some(answer) = work(chore) else { continue };
+                if answers.send(answer).is_err() {
                     break;
                 }
                 // A counter that is full still wakes the loop.
@@ -96,11 +103,28 @@ impl AsFd for Chores {
     }
 }
 
-fn work(chore: Chore) -> Answer {
-    match chore {
+fn work(chore: Chore) -> Option<Answer> {
+    Some(match chore {
         Chore::Remove { name, leaf } => Answer::Removed { name, result: remove(&leaf) },
         Chore::KillByFreezing { leaf } => Answer::Killed { result: leaf.kill_by_freezing() },
         Chore::ReadUnits { dir } => Answer::UnitsRead { result: unit_file::read_directory(&dir) },
+        Chore::MakeGroups { dir, tree, there } => {
+            make_groups(&dir, &tree, &there);
+            return None;
+        }
+    })
+}
+
+/// Stops at the first refusal: the start of a unit will have a better word for it.
+fn make_groups(dir: &Path, tree: &Tree, there: &HashSet<String>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let file = entry.file_name();
+        let stem = file.to_str().and_then(|name| name.rsplit_once('.'));
+        let Some((stem, "yml" | "yaml")) = stem else { continue };
+        let is_wanted = UnitName::new(stem).is_ok() && !there.contains(stem);
+        if is_wanted && tree.make_group(stem).is_err() {
+            return;
+        }
     }
 }
 

@@ -231,6 +231,10 @@ impl Launcher {
         let group = options.group.as_deref().map(group_id).transpose()?;
         let listener = Listener::bind(&run_dir.join("control.sock"), group)?;
         let lane = Lane::new(&options, &tree)?;
+        let groups = tree.groups()?;
+        let chores = Chores::new()?;
+        let (dir, there) = (options.units.clone(), groups.iter().cloned().collect());
+        chores.add(Chore::MakeGroups { dir, tree: tree.clone(), there });
         let read = unit_file::read_directory(&options.units)
             .map_err(|why| Error::NoUnits { dir: options.units.clone(), why })?;
         let mut launcher = Self {
@@ -242,7 +246,7 @@ impl Launcher {
             leaf_events: LeafEvents::new()?,
             notifications: NotifySocket::bind(&run_dir.join("notify"))?,
             server: Server::new(listener)?,
-            chores: Chores::new()?,
+            chores,
             lane,
             supervisor: Supervisor::default(),
             problems: Vec::new(),
@@ -262,7 +266,7 @@ impl Launcher {
             _lock: lock,
         };
         launcher.watch_descriptors()?;
-        launcher.begin(read);
+        launcher.begin(read, &groups);
         Ok(launcher)
     }
 
