@@ -40,7 +40,7 @@ use crate::kernel::notify_socket::NotifySocket;
 use crate::kernel::poll::{Interest, Poll, Readiness};
 use crate::kernel::signals::Signals;
 use crate::kernel::spawn::{self, How};
-use crate::kernel::{self, clock, reap};
+use crate::kernel::{self, clock, heap, reap};
 use crate::protocol::listener::{BindError, Listener};
 use crate::protocol::server::Server;
 use crate::supervision::name::UnitName;
@@ -233,6 +233,7 @@ impl Launcher {
         let lane = Lane::new(&options, &tree)?;
         let groups = tree.groups()?;
         let chores = Chores::new()?;
+        heap::leave_the_rest();
         let (dir, there) = (options.units.clone(), groups.iter().cloned().collect());
         chores.add(Chore::MakeGroups { dir, tree: tree.clone(), there });
         let read = unit_file::read_directory(&options.units)
