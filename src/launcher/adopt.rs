@@ -93,7 +93,7 @@ impl Launcher {
         let rested = self.records.read(&name, &self.tree.group(name.as_str()));
         let is_over = !is_newest || rested.is_some_and(|rested| rested.start >= number);
         if !populated && (record.is_none() || is_over) {
-            self.chores.add(Chore::Remove { name, leaf });
+            self.chores.add(Chore::Remove { name, leaf, group: None });
             return None;
         }
         let mut record = record.unwrap_or_else(|| unknown(number, now));

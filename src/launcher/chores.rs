@@ -25,11 +25,14 @@ use crate::unit_file;
 const REMOVE_TRIES: u32 = 12;
 const REMOVE_PAUSE: Duration = Duration::from_millis(1);
 
+/// The most chores that the loop is woken for at once.
+const CHORES_A_BELL: usize = 32;
+
 /// Work for the thread.
 #[derive(Debug)]
 pub enum Chore {
-    /// Remove an empty leaf.
-    Remove { name: UnitName, leaf: Leaf },
+    /// Remove an empty leaf, and the cgroup of its unit where one is given.
+    Remove { name: UnitName, leaf: Leaf, group: Option<Leaf> },
     /// Kill a leaf where `cgroup.kill` is missing.
     KillByFreezing { leaf: Leaf },
     /// Read the unit directory.
@@ -70,16 +73,24 @@ impl Chores {
         let (to, chores) = channel();
         let (answers, from) = channel();
         let bell = Arc::clone(&wake);
-        thread::Builder::new().name("chores".into()).stack_size(256 * 1024).spawn(move || {
-            while let Ok(chore) = chores.recv() {
-                let Some(answer) = work(chore) else { continue };
-                if answers.send(answer).is_err() {
+        let work = move || {
+            while let Ok(first) = chores.recv() {
+                let more = std::iter::from_fn(|| chores.try_recv().ok());
+                let some = std::iter::once(first).chain(more.take(CHORES_A_BELL - 1));
+                let ring = || {
+                    // A counter that is full still wakes the loop.
+                    let _ = bell.write(1);
+                };
+                let done = some
+                    .filter_map(|chore| work(chore, &ring))
+                    .try_for_each(|answer| answers.send(answer));
+                ring();
+                if done.is_err() {
                     break;
                 }
-                // A counter that is full still wakes the loop.
-                let _ = bell.write(1);
             }
-        })?;
+        };
+        thread::Builder::new().name("chores".into()).stack_size(256 * 1024).spawn(work)?;
         Ok(Self { to, from, wake })
     }
 
@@ -103,9 +114,20 @@ impl AsFd for Chores {
     }
 }
 
-fn work(chore: Chore) -> Option<Answer> {
+/// Does it. `ring` tells the loop of the answers before this one; what takes long begins with it.
+fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
+    if !matches!(chore, Chore::Remove { .. }) {
+        ring();
+    }
     Some(match chore {
-        Chore::Remove { name, leaf } => Answer::Removed { name, result: remove(&leaf) },
+        Chore::Remove { name, leaf, group } => {
+            let result = remove(&leaf, ring);
+            if result.is_ok() {
+                // What stays is tried again when everything is removed.
+                let _ = group.map(|group| group.remove_alone());
+            }
+            Answer::Removed { name, result }
+        }
         Chore::KillByFreezing { leaf } => Answer::Killed { result: leaf.kill_by_freezing() },
         Chore::ReadUnits { dir } => Answer::UnitsRead { result: unit_file::read_directory(&dir) },
         Chore::MakeGroups { dir, tree, there } => {
@@ -129,11 +151,14 @@ fn make_groups(dir: &Path, tree: &Tree, there: &HashSet<String>) {
 }
 
 /// A leaf is busy for a moment after its last process has left it.
-fn remove(leaf: &Leaf) -> Result<(), kernel::Error> {
+fn remove(leaf: &Leaf, ring: &dyn Fn()) -> Result<(), kernel::Error> {
     let mut pause = REMOVE_PAUSE;
     for _ in 1..REMOVE_TRIES {
         match leaf.remove() {
-            Err(error) if error.errno() == Errno::EBUSY => thread::sleep(pause),
+            Err(error) if error.errno() == Errno::EBUSY => {
+                ring();
+                thread::sleep(pause);
+            }
             other => return other,
         }
         pause *= 2;
