@@ -9,7 +9,6 @@ use super::leaves::Start;
 use super::{Launcher, Token};
 use crate::kernel::leaf::Leaf;
 use crate::kernel::pidfd;
-use crate::kernel::poll::Interest;
 use crate::protocol::Reply;
 use crate::protocol::message::Reread;
 use crate::protocol::server::CallId;
@@ -115,7 +114,7 @@ impl Launcher {
         if self.adopted.contains_key(&pid) {
             return;
         }
-        match self.poll.add(&fd, Token::Adopted(pid).number(), Interest::Read) {
+        match self.poll.add(&fd, Token::Adopted(pid).number()) {
             Ok(()) => {
                 self.adopted.insert(pid, (start.clone(), fd));
             }
