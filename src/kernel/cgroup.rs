@@ -257,23 +257,21 @@ impl Tree {
         directories(&services).map_err(|e| Error::at("read", &services, e))
     }
 
-    /// Every leaf that exists, as group and number, sorted.
-    ///
-    /// # Errors
-    /// When the directory of all groups cannot be read.
-    pub fn leaves(&self) -> Result<Vec<(String, u64)>, Error> {
+    /// Every leaf of these groups that exists, as group and number, sorted.
+    #[must_use]
+    pub fn leaves(&self, groups: &[String]) -> Vec<(String, u64)> {
         let services = self.services_path();
         let mut leaves = Vec::new();
-        for group in self.groups()? {
+        for group in groups {
             // A group or leaf may vanish while we look.
-            for leaf in directories(&services.join(&group)).unwrap_or_default() {
+            for leaf in directories(&services.join(group)).unwrap_or_default() {
                 if let Ok(number) = leaf.parse() {
                     leaves.push((group.clone(), number));
                 }
             }
         }
         leaves.sort_unstable();
-        Ok(leaves)
+        leaves
     }
 
     /// A group as a cgroup of its own: what is kept on it stays as long as its unit is loaded.

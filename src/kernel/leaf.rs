@@ -133,25 +133,34 @@ impl Leaf {
     /// When a list of processes cannot be read.
     pub fn members(&self) -> Result<Vec<u32>, Error> {
         let mut members = Vec::new();
+        self.each_group(|_, pids| members.extend(pids))?;
+        Ok(members)
+    }
+
+    /// Gives the leaf, and each cgroup below it, by its inode, with the ids of its own processes.
+    /// The inode is 0 when the kernel does not tell.
+    pub(super) fn each_group(&self, mut take: impl FnMut(u64, Vec<u32>)) -> Result<(), Error> {
         let mut dirs = vec![self.path.clone()];
         while let Some(dir) = dirs.pop() {
             let path = dir.join("cgroup.procs");
-            match read_text(&path) {
-                Ok(text) => members.extend(pids(&text)),
+            let members = match read_text(&path) {
+                Ok(text) => pids(&text).collect(),
                 // A threaded cgroup lists its processes at its threaded root only, which is also
                 // read here.
-                Err(Errno::EOPNOTSUPP) => {}
+                Err(Errno::EOPNOTSUPP) => Vec::new(),
                 Err(errno) if is_gone(errno) => continue,
                 Err(errno) => return Err(Error::at("read", &path, errno)),
-            }
+            };
+            let (inode, links) = fs::metadata(&dir).map_or((0, 0), |of| (of.ino(), of.nlink()));
+            take(inode, members);
             // cgroupfs counts links like other file systems: 2, and one for each directory below.
             // So the common case needs no reading of some thirty names.
-            if fs::metadata(&dir).is_ok_and(|of| of.nlink() > 2) {
+            if links > 2 {
                 let below = directories(&dir).unwrap_or_default();
                 dirs.extend(below.into_iter().map(|name| dir.join(name)));
             }
         }
-        Ok(members)
+        Ok(())
     }
 
     /// Whether the process (or zombie) is in it or below it. A zombie of an earlier leaf of the
@@ -166,6 +175,22 @@ impl Leaf {
     /// # Errors
     /// EBUSY while a process lives in it.
     pub fn remove(&self) -> Result<(), Error> {
+        // Nearly all have nothing below them.
+        match self.remove_alone() {
+            Err(error) if error.errno() == Errno::EBUSY => self.remove_with_all_below(),
+            other => other,
+        }
+    }
+
+    /// Removes it if there is no cgroup below it; one that is missing is fine.
+    ///
+    /// # Errors
+    /// EBUSY while a process or a cgroup is in it.
+    pub fn remove_alone(&self) -> Result<(), Error> {
+        remove_dir_if_there(&self.path)
+    }
+
+    fn remove_with_all_below(&self) -> Result<(), Error> {
         // Parents before children; a descent that asks for one more name at a time would take
         // the stack, and a service may nest as deep as it likes.
         let mut dirs = vec![self.path.clone()];

@@ -57,14 +57,8 @@ pub fn has_ended(pidfd: &impl AsFd) -> bool {
 }
 
 /// How a process ended that may not have been a child of ours (PIDFD_GET_INFO, Linux 6.15). Known
-/// only once somebody has reaped it, and only through a pidfd opened before that.
-#[must_use]
-pub fn exit_status(pidfd: &impl AsFd) -> Option<ExitStatus> {
-    exit_status_within(pidfd, Duration::ZERO)
-}
-
-/// [`exit_status`] of a process that has ended, waiting at most so long for its burial. A kernel
-/// that cannot tell says so at once.
+/// only once somebody has reaped it, and only through a pidfd opened before that: waits at most so
+/// long for its burial. A kernel that cannot tell says so at once.
 #[must_use]
 pub fn exit_status_within(pidfd: &impl AsFd, limit: Duration) -> Option<ExitStatus> {
     let wanted = u64::from(libc::PIDFD_INFO_EXIT);

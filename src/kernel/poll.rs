@@ -10,50 +10,6 @@ use super::Error;
 /// The most events that one wait takes; the others come with the next.
 const AT_ONCE: usize = 256;
 
-/// What a descriptor is watched for. An error or a hang-up is always told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interest {
-    /// That it can be read.
-    Read,
-    /// That it can be read or written.
-    ReadWrite,
-    /// Only that it hung up or failed.
-    Nothing,
-}
-
-impl Interest {
-    fn event(self, token: u64) -> EpollEvent {
-        let flags = match self {
-            Self::Read => EpollFlags::EPOLLIN,
-            Self::ReadWrite => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
-            Self::Nothing => EpollFlags::empty(),
-        };
-        EpollEvent::new(flags, token)
-    }
-}
-
-/// What a descriptor is ready for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Readiness {
-    /// A read would not block: data, end of file, or an error to fetch.
-    pub readable: bool,
-    /// A write would not block.
-    pub writable: bool,
-    /// The other side is gone, or the descriptor failed.
-    pub closed: bool,
-}
-
-impl Readiness {
-    fn of(flags: EpollFlags) -> Self {
-        let closed = flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
-        Self {
-            readable: closed || flags.contains(EpollFlags::EPOLLIN),
-            writable: flags.contains(EpollFlags::EPOLLOUT),
-            closed,
-        }
-    }
-}
-
 /// A set of descriptors, each with a token of the caller's choice.
 #[derive(Debug)]
 pub struct Poll {
@@ -72,24 +28,15 @@ impl Poll {
         Ok(Self { epoll, buffer: vec![EpollEvent::empty(); AT_ONCE] })
     }
 
-    /// Adds a descriptor. Closing it takes it out again only when no copy of it is left, and
+    /// Adds a descriptor, to be told when a read would not block: data, end of file, a hang-up, or an
+    /// error to fetch. Closing it takes it out again only when no copy of it is left, and
     /// a child on its way to its program holds copies of all: use [`Self::remove`] first.
     ///
     /// # Errors
     /// EPERM for a descriptor that is always ready (a regular file), EEXIST for one that is in.
-    pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> Result<(), Error> {
-        let added = self.epoll.add(fd, interest.event(token));
+    pub fn add(&self, fd: impl AsFd, token: u64) -> Result<(), Error> {
+        let added = self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token));
         added.map_err(|errno| Error::new("wait for", format!("descriptor of token {token}"), errno))
-    }
-
-    /// Changes what a descriptor is watched for, and its token.
-    ///
-    /// # Errors
-    /// ENOENT when it is not in the set.
-    pub fn modify(&self, fd: impl AsFd, token: u64, interest: Interest) -> Result<(), Error> {
-        let changed = self.epoll.modify(fd, &mut interest.event(token));
-        changed
-            .map_err(|errno| Error::new("wait for", format!("descriptor of token {token}"), errno))
     }
 
     /// Takes a descriptor out; one that is not in is fine.
@@ -102,19 +49,14 @@ impl Poll {
     ///
     /// # Errors
     /// Never in practice; the set itself would have to be broken.
-    pub fn wait(
-        &mut self,
-        timeout_ms: Option<u64>,
-        ready: &mut Vec<(u64, Readiness)>,
-    ) -> Result<(), Error> {
+    pub fn wait(&mut self, timeout_ms: Option<u64>, ready: &mut Vec<u64>) -> Result<(), Error> {
         ready.clear();
         let count = match self.epoll.wait(&mut self.buffer, timeout(timeout_ms)) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(errno) => return Err(Error::new("wait on", "the epoll descriptor", errno)),
         };
-        let events = self.buffer.iter().take(count);
-        ready.extend(events.map(|event| (event.data(), Readiness::of(event.events()))));
+        ready.extend(self.buffer.iter().take(count).map(EpollEvent::data));
         Ok(())
     }
 }
@@ -130,13 +72,13 @@ fn timeout(milliseconds: Option<u64>) -> EpollTimeout {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::time::{Duration, Instant};
 
     use super::*;
 
-    fn wait(poll: &mut Poll, timeout_ms: u64) -> Vec<(u64, Readiness)> {
+    fn wait(poll: &mut Poll, timeout_ms: u64) -> Vec<u64> {
         let mut ready = Vec::new();
         poll.wait(Some(timeout_ms), &mut ready).unwrap();
         ready
@@ -146,34 +88,31 @@ mod tests {
     fn a_descriptor_is_told_by_its_token_until_it_is_removed() {
         let mut poll = Poll::new().unwrap();
         let (mine, mut other) = UnixStream::pair().unwrap();
-        poll.add(&mine, 77, Interest::Read).unwrap();
-        assert_eq!(wait(&mut poll, 0), []);
+        poll.add(&mine, 77).unwrap();
+        assert!(wait(&mut poll, 0).is_empty());
         other.write_all(b"x").unwrap();
-        let readable = Readiness { readable: true, writable: false, closed: false };
-        assert_eq!(wait(&mut poll, 5_000), [(77, readable)]);
-        poll.modify(&mine, 78, Interest::ReadWrite).unwrap();
-        assert_eq!(wait(&mut poll, 5_000), [(78, Readiness { writable: true, ..readable })]);
-        poll.modify(&mine, 78, Interest::Nothing).unwrap();
-        assert_eq!(wait(&mut poll, 0), []);
+        assert_eq!(wait(&mut poll, 5_000), [77]);
+        assert_eq!((&mine).read(&mut [0; 2]).unwrap(), 1);
+        assert!(wait(&mut poll, 0).is_empty());
         drop(other);
-        assert!(wait(&mut poll, 5_000)[0].1.closed);
+        assert_eq!(wait(&mut poll, 5_000), [77]);
         poll.remove(&mine);
         poll.remove(&mine);
-        assert_eq!(wait(&mut poll, 0), []);
+        assert!(wait(&mut poll, 0).is_empty());
     }
 
     #[test]
     fn a_wait_is_never_shorter_than_asked_for() {
         let mut poll = Poll::new().unwrap();
         let begin = Instant::now();
-        assert_eq!(wait(&mut poll, 20), []);
+        assert!(wait(&mut poll, 20).is_empty());
         assert!(begin.elapsed() >= Duration::from_millis(20));
     }
 
     #[test]
     fn a_regular_file_is_refused() {
         let poll = Poll::new().unwrap();
-        let refused = poll.add(tempfile::tempfile().unwrap(), 1, Interest::Read).unwrap_err();
+        let refused = poll.add(tempfile::tempfile().unwrap(), 1).unwrap_err();
         assert_eq!(refused.errno(), Errno::EPERM);
     }
 }

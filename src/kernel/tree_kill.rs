@@ -21,13 +21,16 @@ impl Leaf {
     /// # Errors
     /// When the kernel refuses the signal.
     pub fn signal_member(&self, pid: u32, signal: i32) -> Result<bool, Error> {
-        self.send(pid, &[signal])
+        self.send(pid, None, &[signal])
     }
 
-    /// Sends signals to one process, one look for all of them.
-    fn send(&self, pid: u32, signals: &[i32]) -> Result<bool, Error> {
+    /// Sends signals to one process, one look for all of them. `group` is the cgroup of the leaf
+    /// that it was listed in, by its inode, if it was.
+    fn send(&self, pid: u32, group: Option<u64>, signals: &[i32]) -> Result<bool, Error> {
         let Some(process) = pidfd::open(pid)? else { return Ok(false) };
-        if !self.contains(pid) {
+        // The kernel tells the cgroup of a pidfd since Linux 6.13, in one call instead of three.
+        let is_there = group.is_some() && pidfd::cgroup_id_of(&process) == group;
+        if !is_there && !self.contains(pid) {
             return Ok(false);
         }
         for signal in signals {
@@ -51,12 +54,15 @@ impl Leaf {
         let mut refusal = None;
         let both = [signal, libc::SIGCONT];
         let signals = if wake { &both[..] } else { &both[..1] };
-        for pid in self.members()? {
-            match self.send(pid, signals) {
-                Ok(taken_by_it) => taken += usize::from(taken_by_it),
-                Err(error) => refusal = refusal.or(Some(error)),
+        self.each_group(|group, pids| {
+            for pid in pids {
+                match self.send(pid, Some(group), signals) {
+                    Ok(taken_by_it) => taken += usize::from(taken_by_it),
+                    Err(error) if refusal.is_none() => refusal = Some(error),
+                    Err(_) => {}
+                }
             }
-        }
+        })?;
         refusal.map_or(Ok(taken), Err)
     }
 

@@ -9,7 +9,6 @@ use super::leaves::Start;
 use super::{Launcher, Token};
 use crate::kernel::leaf::Leaf;
 use crate::kernel::pidfd;
-use crate::kernel::poll::Interest;
 use crate::protocol::Reply;
 use crate::protocol::message::Reread;
 use crate::protocol::server::CallId;
@@ -25,9 +24,10 @@ use super::chores::Chore;
 
 impl Launcher {
     /// Loads the units, takes over what lives, and starts what is enabled.
-    pub(super) fn begin(&mut self, read: Loaded) {
+    /// `groups` are the cgroups that an earlier one left.
+    pub(super) fn begin(&mut self, read: Loaded, groups: &[String]) {
         let now = crate::kernel::clock::monotonic_ms();
-        let left = self.leaves_left();
+        let left = self.leaves_left(groups);
         let mut units = read.units;
         let orphans: Vec<Unit> = left
             .iter()
@@ -48,8 +48,7 @@ impl Launcher {
                 self.adopt(start, leaf, is_newest, now)
             })
             .collect();
-        let resting = self.tree.groups().unwrap_or_default();
-        let resting = resting.iter().filter_map(|group| UnitName::new(group).ok());
+        let resting = groups.iter().filter_map(|group| UnitName::new(group).ok());
         let resting: BTreeSet<UnitName> = resting.chain(self.records.units()).collect();
         for name in resting.iter().filter(|name| !living.iter().any(|start| start.0 == **name)) {
             if let Some(record) = self.records.read(name, &self.tree.group(name.as_str())) {
@@ -84,11 +83,8 @@ impl Launcher {
     }
 
     /// The leaves that exist, the newest start of each unit last.
-    fn leaves_left(&self) -> Vec<(Start, Leaf)> {
-        let found = self.tree.leaves().unwrap_or_else(|error| {
-            log::error!("{error}; nothing is taken over");
-            Vec::new()
-        });
+    fn leaves_left(&self, groups: &[String]) -> Vec<(Start, Leaf)> {
+        let found = self.tree.leaves(groups);
         let with_names = found.into_iter().filter_map(|(group, number)| {
             let leaf = self.tree.leaf(&group, number);
             Some(((UnitName::new(&group).ok()?, number), leaf))
@@ -109,7 +105,7 @@ impl Launcher {
         let rested = self.records.read(&name, &self.tree.group(name.as_str()));
         let is_over = !is_newest || rested.is_some_and(|rested| rested.start >= number);
         if !populated && (record.is_none() || is_over) {
-            self.chores.add(Chore::Remove { name, leaf });
+            self.chores.add(Chore::Remove { name, leaf, group: None });
             return None;
         }
         let mut record = record.unwrap_or_else(|| unknown(number, now));
@@ -131,7 +127,7 @@ impl Launcher {
         if self.adopted.contains_key(&pid) {
             return;
         }
-        match self.poll.add(&fd, Token::Adopted(pid).number(), Interest::Read) {
+        match self.poll.add(&fd, Token::Adopted(pid).number()) {
             Ok(()) => {
                 self.adopted.insert(pid, (start.clone(), fd));
             }

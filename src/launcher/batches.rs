@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::Token;
 use super::leaves::Start;
-use crate::kernel::poll::{Interest, Poll};
+use crate::kernel::poll::Poll;
 use crate::kernel::report::{Batch, Line, Report};
 use crate::kernel::{self, process};
 use crate::supervision::unit::Millis;
@@ -87,7 +87,7 @@ impl Batches {
     ) -> Result<u32, kernel::Error> {
         let batch = Batch::new(bytes)?;
         self.last = self.last.wrapping_add(1);
-        poll.add(&batch, Token::Births(self.last).number(), Interest::Read)?;
+        poll.add(&batch, Token::Births(self.last).number())?;
         if !alone {
             self.shared = Some(self.last);
         }

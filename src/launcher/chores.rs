@@ -4,8 +4,9 @@
 //! ten thousand unit files take most of a second. Each chore is sent over and comes back as an
 //! answer; an eventfd wakes the loop.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -15,6 +16,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::kernel;
+use crate::kernel::cgroup::Tree;
 use crate::kernel::leaf::Leaf;
 use crate::protocol::server::CallId;
 use crate::supervision::name::UnitName;
@@ -26,17 +28,24 @@ use super::upgrade;
 const REMOVE_TRIES: u32 = 12;
 const REMOVE_PAUSE: Duration = Duration::from_millis(1);
 
+/// The most chores that the loop is woken for at once.
+const CHORES_A_BELL: usize = 32;
+
 /// Work for the thread.
 #[derive(Debug)]
 pub enum Chore {
-    /// Remove an empty leaf.
-    Remove { name: UnitName, leaf: Leaf },
+    /// Remove an empty leaf, and the cgroup of its unit where one is given.
+    Remove { name: UnitName, leaf: Leaf, group: Option<Leaf> },
     /// Kill a leaf where `cgroup.kill` is missing.
     KillByFreezing { leaf: Leaf },
     /// Read the unit directory.
     ReadUnits { dir: PathBuf },
     /// See whether a program is a supervisor.
     TryProgram { program: PathBuf, call: CallId },
+    /// Make the cgroups of the units that the directory seems to hold, but for those that are
+    /// there: they live as long as their units are loaded, and while the units are read nobody else
+    /// has work for the kernel. What is missing is made at the start of a unit.
+    MakeGroups { dir: PathBuf, tree: Tree, there: HashSet<String> },
 }
 
 /// What came of a chore.
@@ -71,15 +80,24 @@ impl Chores {
         let (to, chores) = channel();
         let (answers, from) = channel();
         let bell = Arc::clone(&wake);
-        thread::Builder::new().name("chores".into()).stack_size(256 * 1024).spawn(move || {
-            while let Ok(chore) = chores.recv() {
-                if answers.send(work(chore)).is_err() {
+        let work = move || {
+            while let Ok(first) = chores.recv() {
+                let more = std::iter::from_fn(|| chores.try_recv().ok());
+                let some = std::iter::once(first).chain(more.take(CHORES_A_BELL - 1));
+                let ring = || {
+                    // A counter that is full still wakes the loop.
+                    let _ = bell.write(1);
+                };
+                let done = some
+                    .filter_map(|chore| work(chore, &ring))
+                    .try_for_each(|answer| answers.send(answer));
+                ring();
+                if done.is_err() {
                     break;
                 }
-                // A counter that is full still wakes the loop.
-                let _ = bell.write(1);
             }
-        })?;
+        };
+        thread::Builder::new().name("chores".into()).stack_size(256 * 1024).spawn(work)?;
         Ok(Self { to, from, wake })
     }
 
@@ -103,24 +121,55 @@ impl AsFd for Chores {
     }
 }
 
-fn work(chore: Chore) -> Answer {
-    match chore {
-        Chore::Remove { name, leaf } => Answer::Removed { name, result: remove(&leaf) },
+/// Does it. `ring` tells the loop of the answers before this one; what takes long begins with it.
+fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
+    if !matches!(chore, Chore::Remove { .. }) {
+        ring();
+    }
+    Some(match chore {
+        Chore::Remove { name, leaf, group } => {
+            let result = remove(&leaf, ring);
+            if result.is_ok() {
+                // What stays is tried again when everything is removed.
+                let _ = group.map(|group| group.remove_alone());
+            }
+            Answer::Removed { name, result }
+        }
         Chore::KillByFreezing { leaf } => Answer::Killed { result: leaf.kill_by_freezing() },
         Chore::ReadUnits { dir } => Answer::UnitsRead { result: unit_file::read_directory(&dir) },
         Chore::TryProgram { program, call } => {
             let result = upgrade::version_of(&program);
             Answer::ProgramTried { program, call, result }
         }
+        Chore::MakeGroups { dir, tree, there } => {
+            make_groups(&dir, &tree, &there);
+            return None;
+        }
+    })
+}
+
+/// Stops at the first refusal: the start of a unit will have a better word for it.
+fn make_groups(dir: &Path, tree: &Tree, there: &HashSet<String>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let file = entry.file_name();
+        let stem = file.to_str().and_then(|name| name.rsplit_once('.'));
+        let Some((stem, "yml" | "yaml")) = stem else { continue };
+        let is_wanted = UnitName::new(stem).is_ok() && !there.contains(stem);
+        if is_wanted && tree.make_group(stem).is_err() {
+            return;
+        }
     }
 }
 
 /// A leaf is busy for a moment after its last process has left it.
-fn remove(leaf: &Leaf) -> Result<(), kernel::Error> {
+fn remove(leaf: &Leaf, ring: &dyn Fn()) -> Result<(), kernel::Error> {
     let mut pause = REMOVE_PAUSE;
     for _ in 1..REMOVE_TRIES {
         match leaf.remove() {
-            Err(error) if error.errno() == Errno::EBUSY => thread::sleep(pause),
+            Err(error) if error.errno() == Errno::EBUSY => {
+                ring();
+                thread::sleep(pause);
+            }
             other => return other,
         }
         pause *= 2;

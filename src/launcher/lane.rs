@@ -17,7 +17,7 @@ use super::{Error, Token, console};
 use crate::kernel::cgroup::Tree;
 use crate::kernel::custody::Custody;
 use crate::kernel::fifos::{FifoDir, Writer};
-use crate::kernel::poll::{Interest, Poll};
+use crate::kernel::poll::Poll;
 use crate::kernel::{self, files, pidfd};
 use crate::supervision::name::UnitName;
 use crate::supervision::unit::Millis;
@@ -204,7 +204,7 @@ impl Lane {
         }
         match &self.other {
             Some(fd) => {
-                if let Err(error) = poll.add(fd, Token::Lane.number(), Interest::Read) {
+                if let Err(error) = poll.add(fd, Token::Lane.number()) {
                     log::error!("{error}");
                 }
             }

@@ -41,10 +41,10 @@ use crate::kernel::cgroup::{self, Tree};
 use crate::kernel::files::{self, LockError};
 use crate::kernel::leaf_events::LeafEvents;
 use crate::kernel::notify_socket::NotifySocket;
-use crate::kernel::poll::{Interest, Poll, Readiness};
+use crate::kernel::poll::Poll;
 use crate::kernel::signals::Signals;
 use crate::kernel::spawn::{self, How};
-use crate::kernel::{self, clock, reap, signals};
+use crate::kernel::{self, clock, heap, reap, signals};
 use crate::power::Power;
 use crate::protocol::listener::{BindError, Listener};
 use crate::protocol::server::{CallId, Server};
@@ -246,6 +246,11 @@ impl Launcher {
         let notifications =
             NotifySocket::open(&run_dir.join("notify"), lane::keeper(&run_dir), lane::KEPT)?;
         let lane = Lane::new(&options, &tree, notifications.duplicate()?)?;
+        let groups = tree.groups()?;
+        let chores = Chores::new()?;
+        heap::leave_the_rest();
+        let (dir, there) = (options.units.clone(), groups.iter().cloned().collect());
+        chores.add(Chore::MakeGroups { dir, tree: tree.clone(), there });
         let read = unit_file::read_directory(&options.units)
             .map_err(|why| Error::NoUnits { dir: options.units.clone(), why })?;
         let mut launcher = Self {
@@ -257,7 +262,7 @@ impl Launcher {
             leaf_events: LeafEvents::new()?,
             notifications,
             server: Server::new(listener)?,
-            chores: Chores::new()?,
+            chores,
             lane,
             supervisor: Supervisor::default(),
             problems: Vec::new(),
@@ -281,17 +286,16 @@ impl Launcher {
             _lock: lock,
         };
         launcher.watch_descriptors()?;
-        launcher.begin(read);
+        launcher.begin(read, &groups);
         Ok(launcher)
     }
 
     fn watch_descriptors(&self) -> Result<(), kernel::Error> {
-        let read = Interest::Read;
-        self.poll.add(&self.signals, Token::Signals.number(), read)?;
-        self.poll.add(&self.leaf_events, Token::Leaves.number(), read)?;
-        self.poll.add(&self.notifications, Token::Notifications.number(), read)?;
-        self.poll.add(&self.server, Token::Control.number(), read)?;
-        self.poll.add(&self.chores, Token::Chores.number(), read)
+        self.poll.add(&self.signals, Token::Signals.number())?;
+        self.poll.add(&self.leaf_events, Token::Leaves.number())?;
+        self.poll.add(&self.notifications, Token::Notifications.number())?;
+        self.poll.add(&self.server, Token::Control.number())?;
+        self.poll.add(&self.chores, Token::Chores.number())
     }
 
     /// Turns until everything is down after a SIGTERM. A panic in a turn is a defect of ours, and
@@ -308,13 +312,12 @@ impl Launcher {
     }
 
     /// One turn of the loop, in the order that the head of this file gives.
-    fn turn(&mut self, ready: &mut Vec<(u64, Readiness)>) {
+    fn turn(&mut self, ready: &mut Vec<u64>) {
         if let Err(error) = self.poll.wait(self.timeout(), ready) {
             log::error!("{error}");
         }
         let now = clock::monotonic_ms();
-        let tokens: Vec<Token> =
-            ready.iter().filter_map(|(number, _)| Token::of(*number)).collect();
+        let tokens: Vec<Token> = ready.iter().filter_map(|number| Token::of(*number)).collect();
         if tokens.contains(&Token::Signals) {
             self.take_signals(now);
         } else if self.more_dead {

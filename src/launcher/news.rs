@@ -164,15 +164,13 @@ impl Launcher {
 
     /// Reads the level of every leaf that woke.
     pub(super) fn take_leaf_events(&mut self, now: Moment) {
-        // How the last process ended is told before that it was the last: whichever came first.
-        self.bury_all(now);
         let drained = self.leaf_events.drain();
         let woken: Vec<Start> = if drained.overflow {
             self.leaves.starts()
         } else {
             drained.woken.iter().filter_map(|watch| self.leaves.of_watch(*watch).cloned()).collect()
         };
-        // Most are over by now: the deaths that emptied them were told above.
+        // Most are over by now: the deaths that emptied them were told before.
         let lives = |(name, start): &Start| {
             let service = self.supervisor.service(name.as_str());
             service.and_then(Service::life).is_some_and(|life| life.start == *start)
@@ -190,6 +188,11 @@ impl Launcher {
     fn look_at_leaves(&mut self, starts: Vec<Start>, now: Moment) {
         let starts = starts.into_iter();
         let empty: Vec<Start> = starts.filter(|of| !self.is_populated(&of.0, of.1)).collect();
+        if empty.is_empty() {
+            return;
+        }
+        // How the last process ended is told before that it was the last: whichever came first.
+        self.bury_all(now);
         if empty.iter().any(|start| self.last_has_ended(start, &[])) {
             self.bury_all(now);
         }

@@ -194,7 +194,10 @@ impl Launcher {
             self.keep_proof(&name, end, now);
         }
         // A start that follows at once must not meet this on the kernel's cgroup lock.
-        self.removals.push(Chore::Remove { name, leaf: entry.leaf });
+        // Nothing but stop commands starts when everything goes down, and an orderly end leaves
+        // nothing.
+        let group = self.going_down.is_some().then(|| self.tree.group(name.as_str()));
+        self.removals.push(Chore::Remove { name, leaf: entry.leaf, group });
     }
 
     /// Keeps the proof of an end, unless there was nothing to end.

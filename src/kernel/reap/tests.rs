@@ -92,7 +92,7 @@ fn a_pidfd_tells_the_end_and_the_cgroup_of_a_process_that_was_never_our_child() 
     });
     let foreign = pidfd::open(child).unwrap().unwrap();
     assert_eq!(bury(child), None);
-    assert_eq!(pidfd::exit_status(&foreign), None);
+    assert_eq!(pidfd::exit_status_within(&foreign, Duration::ZERO), None);
     assert!(pidfd::send_signal(&foreign, libc::SIGTERM).unwrap());
     assert_eq!(parent.end(), ExitStatus::Code(0));
     assert!(!pidfd::send_signal(&foreign, 0).unwrap());
@@ -102,7 +102,7 @@ fn a_pidfd_tells_the_end_and_the_cgroup_of_a_process_that_was_never_our_child() 
     }));
     let known = kernel_at_least(6, 15);
     let ended = ExitStatus::Signal { number: libc::SIGTERM, core: false };
-    assert_eq!(pidfd::exit_status(&foreign), known.then_some(ended));
+    assert_eq!(pidfd::exit_status_within(&foreign, Duration::ZERO), known.then_some(ended));
     assert_eq!(pidfd::cgroup_id_of(&foreign), known.then_some(leaf.inode().unwrap()));
 }
 
