@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::record::Others;
 use super::service_life::{Life, Main};
 use super::status::StateWord;
 use super::unit::{Millis, Reload, Unit};
@@ -88,6 +89,8 @@ pub enum Input {
     Block,
     /// End, for this reason.
     End(Because),
+    /// Kill what lives, for this reason, without asking.
+    Kill(Because),
     /// Read the configuration again.
     Reload,
     /// News from the world about this life.
@@ -109,6 +112,8 @@ pub struct Service {
     pub(super) restarts: u32,
     pub(super) attempts: u32,
     pub(super) last_exit: Option<Exit>,
+    /// What another build has kept about this start.
+    pub(super) others: Option<Box<Others>>,
 }
 
 impl Service {
@@ -125,6 +130,7 @@ impl Service {
             restarts: 0,
             attempts: 0,
             last_exit: None,
+            others: None,
         }
     }
 
@@ -268,6 +274,7 @@ impl Service {
             Input::Begin => self.begin(state, now, out),
             Input::Block => block(state),
             Input::End(because) => self.end(state, because, now, out),
+            Input::Kill(because) => self.kill_at_once(state, because, now, out),
             Input::Reload => self.reload(state, now, out),
             Input::World(event) => self.world(state, event, now, out),
             Input::Tick => self.tick(state, now, out),
@@ -303,6 +310,7 @@ impl Service {
         // Every attempt since a person's order is a restart, also one that was blocked in between.
         self.restarts += u32::from(self.attempts > 0);
         self.starts += 1;
+        self.others = None;
         out.push(Action::Spawn {
             unit: Arc::clone(&self.unit),
             start: self.starts,

@@ -78,6 +78,27 @@ impl Service {
         out.push(Action::Signal { name, start, who, signal });
     }
 
+    /// Kills what lives; the time for asking is over.
+    pub(super) fn kill_at_once(
+        &self,
+        state: State,
+        because: Because,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        match state {
+            State::Starting { life, .. }
+            | State::Up { life }
+            | State::Reloading { life, .. }
+            | State::Stopping { life, .. }
+            | State::Killing { life, .. } => self.kill(life, because, now, out),
+            State::Blocked | State::Waiting { .. } | State::Done => {
+                State::Down { why: Why::Ended(because) }
+            }
+            rest @ (State::Down { .. } | State::Failed { .. }) => rest,
+        }
+    }
+
     pub(super) fn kill(
         &self,
         life: Life,

@@ -16,6 +16,7 @@ impl Service {
         self.starts = self.starts.max(record.start);
         self.restarts = record.restarts;
         self.attempts = record.attempts;
+        self.others = (!record.others.is_empty()).then(|| Box::new(record.others.clone()));
         self.want = if record.wanted { Want::Up } else { Want::Down };
         self.since = record.since.min(now);
         let because = record.because.clone().unwrap_or(Because::Asked);
@@ -134,6 +135,7 @@ impl Service {
             why,
             restarts: self.restarts,
             attempts: self.attempts,
+            others: self.others.as_deref().cloned().unwrap_or_default(),
         }
     }
 }

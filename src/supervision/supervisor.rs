@@ -128,6 +128,16 @@ impl Supervisor {
         self.settle(now);
     }
 
+    /// Kills whatever still lives on the way down: the time for all of it is over, and nobody
+    /// waits for anybody any more.
+    pub fn kill_all(&mut self, now: Moment) {
+        let names: Vec<UnitName> = self.slots.keys().cloned().collect();
+        for name in names {
+            self.apply(&name, Input::Kill(Because::Shutdown), now);
+        }
+        self.settle(now);
+    }
+
     /// Whether no service has processes.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
@@ -184,6 +194,12 @@ impl Supervisor {
     #[must_use]
     pub fn dependents(&self, name: &str) -> Option<Vec<UnitName>> {
         self.slots.get(name).map(|slot| slot.dependents.clone())
+    }
+
+    /// Whether another unit waits for this one.
+    #[must_use]
+    pub fn has_dependents(&self, name: &str) -> bool {
+        self.slots.get(name).is_some_and(|slot| !slot.dependents.is_empty())
     }
 
     /// Every service, by name.

@@ -159,6 +159,7 @@ fn act(house: &mut House, scene: &Scene, options: &[&str]) -> bool {
             house.write_unit("extra", "command: [sleep, '1000']\n");
             drop(house.call("ReadUnits", json!({})));
         }
+        Act::Upgrade => drop(house.call("Upgrade", json!({}))),
         Act::Death => {
             for leaf in cgroups_below(&house.unit_cgroup("target")) {
                 fs::write(leaf.join("cgroup.kill"), "1").expect("cgroup.kill");
@@ -196,7 +197,7 @@ fn has_happened(house: &House, scene: &Scene, old: &[Process]) -> bool {
                 return false;
             }
         }
-        Act::Order(_) | Act::ColdStart | Act::Adoption => {}
+        Act::Order(_) | Act::Upgrade | Act::ColdStart | Act::Adoption => {}
     }
     (0..2).all(|_| house.call("Version", json!({})).is_ok())
 }

@@ -59,6 +59,8 @@ pub enum Act {
     Death,
     /// A unit file comes, and the files are read again.
     ReadUnits,
+    /// The supervisor becomes its own program anew.
+    Upgrade,
     /// The supervisor is asked to end.
     Term,
     /// The supervisor starts, and finds nothing.
@@ -88,6 +90,7 @@ pub const SCENES: &[Scene] = &[
     scene("reload", Target::Family, Up, Act::Order("Reload"), &[Up]),
     scene("death", Target::Family, Up, Act::Death, &[Up]),
     scene("read units", Target::Family, Up, Act::ReadUnits, &[Up]),
+    scene("upgrade", Target::Family, Up, Act::Upgrade, &[Up]),
     scene("going down", Target::Family, Up, Act::Term, &[Up]),
     scene("cold start", Target::Family, Up, Act::ColdStart, &[Up]),
     scene("adoption", Target::Family, Up, Act::Adoption, &[Up]),

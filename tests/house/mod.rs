@@ -40,6 +40,8 @@ pub struct House {
     cgroup: Subtree,
     sealed: bool,
     launcher: Option<Child>,
+    /// How the last one ended that did so while it was waited for its answer.
+    last_end: Option<ExitStatus>,
 }
 
 /// What a command of `slc` gave.
@@ -85,7 +87,7 @@ impl House {
         for folder in ["units", "run", "log"] {
             fs::create_dir(dir.path().join(folder)).expect("mkdir");
         }
-        let house = Self { dir, cgroup: Subtree::new(), sealed, launcher: None };
+        let house = Self { dir, cgroup: Subtree::new(), sealed, launcher: None, last_end: None };
         for (name, text) in files {
             house.write(name, &text.replace("{dir}", house.path("").to_str().expect("UTF-8")));
         }
@@ -144,6 +146,16 @@ impl House {
     /// Starts the supervisor behind the words of a command, which must execute it in its own
     /// process, and waits until it answers; `false` when it has ended instead.
     pub fn launch_behind(&mut self, words: &[&str]) -> bool {
+        self.launch_as(words, &[])
+    }
+
+    /// Starts the supervisor with more options, and waits until it answers; `false` when it has
+    /// ended instead.
+    pub fn launch_with(&mut self, options: &[&str]) -> bool {
+        self.launch_as(&[], options)
+    }
+
+    fn launch_as(&mut self, words: &[&str], options: &[&str]) -> bool {
         assert!(self.launcher.is_none(), "the supervisor runs already");
         let mut before: Vec<&str> = words.to_vec();
         if self.sealed {
@@ -155,6 +167,7 @@ impl House {
         let child = Command::new(before[0])
             .args(&before[1..])
             .args(self.arguments())
+            .args(options)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("dup"))
             .stderr(log)
@@ -167,7 +180,19 @@ impl House {
             ended.is_some() || self.call("Version", json!({})).is_ok()
         });
         assert!(came, "the supervisor does not answer; it says:\n{}", self.read("launcher.log"));
+        self.last_end = ended;
         ended.is_none()
+    }
+
+    /// Waits until the supervisor has ended by itself, and gives its exit code.
+    pub fn wait_for_end(&mut self) -> Option<i32> {
+        let mut status = self.last_end.take();
+        eventually(PATIENCE, || {
+            status = status.or_else(|| self.ended());
+            status.is_some()
+        });
+        assert!(status.is_some(), "it does not end:\n{}", self.read("launcher.log"));
+        status.and_then(|status| status.code())
     }
 
     /// How the supervisor ended, if it has; then there is none any more.
