@@ -17,6 +17,7 @@ mod stopping;
 #[allow(dead_code)] // the walk of crashes uses all of it
 mod strace;
 mod supervisor;
+mod units;
 mod watched;
 
 use std::time::Duration;
