@@ -10,6 +10,7 @@
 mod house;
 
 mod control;
+mod logs;
 mod pid_files;
 mod refusals;
 mod stopping;
