@@ -25,6 +25,7 @@ fn change(why: &str) -> Reply {
     Reply::Changed(Changed { change })
 }
 
+/// Scenario C4.
 #[test]
 fn a_message_without_an_end_is_refused_when_it_is_too_long() {
     let mut desk = Desk::new();
@@ -45,6 +46,7 @@ fn a_message_without_an_end_is_refused_when_it_is_too_long() {
     assert_eq!(desk.server.connections(), 0);
 }
 
+/// Scenario C4.
 #[test]
 fn half_a_message_may_take_ten_seconds() {
     let mut desk = Desk::new();
@@ -65,6 +67,7 @@ fn half_a_message_may_take_ten_seconds() {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
+/// Scenario C3.
 #[test]
 fn an_unread_answer_may_wait_thirty_seconds_and_its_reader_is_not_served_meanwhile() {
     let mut desk = Desk::new();
@@ -80,6 +83,7 @@ fn an_unread_answer_may_wait_thirty_seconds_and_its_reader_is_not_served_meanwhi
     assert_eq!(desk.server.connections(), 0);
 }
 
+/// Scenario C3.
 #[test]
 fn a_watcher_who_does_not_read_is_dropped_and_reported() {
     let mut desk = Desk::new();
@@ -99,6 +103,7 @@ fn a_watcher_who_does_not_read_is_dropped_and_reported() {
     assert_eq!(desk.server.connections(), 0);
 }
 
+/// Scenario C5.
 #[test]
 fn a_connection_too_many_is_told_so_and_one_that_closes_makes_room() {
     let mut desk = Desk::new();
@@ -118,6 +123,7 @@ fn a_connection_too_many_is_told_so_and_one_that_closes_makes_room() {
     assert_eq!(desk.server.connections(), MAX_CONNECTIONS);
 }
 
+/// Scenario C4.
 #[test]
 fn garbage_is_survived() {
     let mut desk = Desk::new();
@@ -205,6 +211,7 @@ fn a_stale_socket_is_replaced_and_the_mode_does_not_depend_on_the_umask() {
     assert!(!path.exists());
 }
 
+/// Scenario C2.
 #[test]
 fn a_directory_that_others_may_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();

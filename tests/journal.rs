@@ -32,6 +32,7 @@ fn three_writers_lose_no_line_and_keep_their_order() {
     }
 }
 
+/// Scenario L4.
 #[test]
 fn the_bytes_of_a_line_stay_and_a_long_line_is_cut_with_a_mark() {
     let lane = Lane::start(&[]);
@@ -50,6 +51,7 @@ fn the_bytes_of_a_line_stay_and_a_long_line_is_cut_with_a_mark() {
     assert_eq!(lines[3..], ["xxxxxxx", "end"]);
 }
 
+/// Scenario L4.
 #[test]
 fn a_line_without_an_end_is_written_after_a_second_or_with_its_fifo() {
     let lane = Lane::start(&[]);
@@ -84,6 +86,7 @@ fn fifos_are_found_at_the_start_later_and_again_under_the_same_name() {
     assert!(!open.contains(&lane.fifo_path("plain")) && !open.contains(&lane.fifo_path(".hidden")));
 }
 
+/// Scenario L2.
 #[test]
 fn three_floods_do_not_delay_a_quiet_service() {
     let lane = Lane::start(&["--log-size", "1000000", "--log-count", "2"]);

@@ -8,6 +8,7 @@ use desk::Desk;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+/// Scenario P7.
 #[test]
 fn without_file_descriptors_nobody_is_accepted_and_the_loop_sleeps() {
     let mut desk = Desk::new();

@@ -175,6 +175,7 @@ fn journal_says_which_directory_is_missing() {
     }
 }
 
+/// Scenario C1.
 #[test]
 fn others_may_look_where_a_group_lets_them_and_nothing_else() {
     assert!(nix::unistd::geteuid().is_root(), "this test becomes nobody, so it needs root");

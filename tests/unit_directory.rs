@@ -11,6 +11,7 @@ fn shown(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect()
 }
 
+/// Scenarios U1 and U2.
 #[test]
 fn no_text_keeps_the_parser_busy() {
     let fill = |piece: &str| piece.repeat(MAX_FILE_BYTES / piece.len());
@@ -147,6 +148,7 @@ fn a_directory_gives_its_units_sorted_and_ignores_other_files() {
     assert_eq!(units[3].source, directory.path("link.yml"));
 }
 
+/// Scenario U9.
 #[test]
 fn what_is_no_plain_file_is_refused_without_waiting_and_the_others_load() {
     use std::os::unix::fs::PermissionsExt;
@@ -229,6 +231,7 @@ fn a_directory_that_everybody_may_write_to_is_refused() {
     assert!(read_directory(&directory.path("nowhere")).is_err());
 }
 
+/// Scenario U6.
 #[test]
 fn ten_times_as_many_units_take_about_ten_times_as_long() {
     let text = "description: One of many\ncommand: [/usr/bin/app, --port, 8080]\n\

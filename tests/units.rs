@@ -36,6 +36,7 @@ fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// With `BLESS=1` in the environment the expected texts are written instead of compared. Read
 /// them before they are committed.
+/// Scenarios U1, U3, U4, U5, U6 and U7.
 #[test]
 fn every_bad_unit_gets_the_text_that_stands_beside_it() {
     let directory = root().join("tests/bad-units");

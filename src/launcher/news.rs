@@ -12,7 +12,7 @@ use crate::kernel::reap::{self, ExitStatus};
 use crate::kernel::{membership, pidfd, process};
 use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
-use crate::supervision::service_life::Life;
+use crate::supervision::service_life::{First, Life};
 use crate::supervision::why::{Exit, SignalName};
 use crate::supervision::{Event, Moment, Notice, Pid};
 
@@ -213,7 +213,8 @@ impl Launcher {
         else {
             return;
         };
-        let first = life.first_pid();
+        // One that has not come to its program may not have joined the leaf yet.
+        let first = life.first_pid().filter(|first| life.first == First::Running(*first));
         let main = service.main_pid().filter(|main| Some(*main) != first);
         // A zombie still names the leaf that it died in.
         let moved = first.into_iter().chain(main).filter(|pid| !entry.leaf.contains(*pid));

@@ -2,7 +2,7 @@
 //! and never stands in the way of another.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +10,7 @@ use std::path::Path;
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
 
 use super::diagnostic::{Diagnostic, Place, Report};
 use super::{MAX_FILE_BYTES, parse, too_large};
@@ -37,14 +38,23 @@ pub struct BadUnit {
 /// that start with a dot.
 ///
 /// # Errors
-/// The directory cannot be read, or everybody may write to it: whoever may add a unit may run
-/// programs as the supervisor's user.
+/// The directory cannot be read, or belongs to somebody else, or everybody may write to it: whoever
+/// may add a unit may run programs as the supervisor's user.
 pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
     let opened = File::open(dir)?;
-    if opened.metadata()?.mode() & 0o002 != 0 {
-        let why = "everybody may write to it, so anybody could add a unit; \
-                   expected a directory made with mode 0755";
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    let metadata = opened.metadata()?;
+    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    if metadata.mode() & 0o002 != 0 {
+        return refused(
+            "everybody may write to it, so anybody could add a unit; \
+             expected a directory made with mode 0755",
+        );
+    }
+    if let Some((owner, own)) = stranger(&metadata) {
+        return refused(&format!(
+            "it belongs to user {owner}, who could add a unit and run programs as user {own}; \
+             expected a directory that belongs to root or to user {own}"
+        ));
     }
     let mut files: Vec<OsString> = Vec::new();
     for entry in std::fs::read_dir(dir)? {
@@ -104,7 +114,8 @@ pub(super) fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Unit, Vec<Diagnos
     }
 }
 
-/// The content of a regular file of bearable size that only its owner and group may write.
+/// The content of a regular file of bearable size that only this user or root, and its group, may
+/// write. Of a symbolic link the file that it leads to counts.
 fn read_bytes(dir: &File, path: &Path) -> Result<Vec<u8>, String> {
     // A FIFO must not make the supervisor wait, a terminal must not become its own.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
@@ -120,10 +131,24 @@ fn read_bytes(dir: &File, path: &Path) -> Result<Vec<u8>, String> {
                     it is refused until chmod o-w"
             .to_owned());
     }
+    if let Some((owner, own)) = stranger(&metadata) {
+        return Err(format!(
+            "this file belongs to user {owner}, who could run programs as user {own} by it; \
+             it is refused until chown {own}"
+        ));
+    }
     if metadata.len() > MAX_FILE_BYTES as u64 {
         return Err(too_large(metadata.len()));
     }
     read_all(file, metadata.len())
+}
+
+/// The owner of a file and this process's user, when the owner is neither that user nor root.
+fn stranger(metadata: &Metadata) -> Option<(u32, u32)> {
+    let owner = metadata.uid();
+    // Asked only where the answer matters: nearly every file is root's.
+    let own = || geteuid().as_raw();
+    (owner != 0 && owner != own()).then(|| (owner, own()))
 }
 
 fn read_all(mut file: File, expected: u64) -> Result<Vec<u8>, String> {

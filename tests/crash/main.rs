@@ -29,6 +29,7 @@ use strace::{LOOKING, Strace};
 const UNITS: &[&str] = &["counter", "family", "target"];
 const BYSTANDERS: &[&str] = &["counter", "family"];
 
+/// Scenario P2.
 #[test]
 fn nothing_is_lost_or_doubled_wherever_the_supervisor_is_killed() {
     let only = std::env::var("TREEWARD_SCENE").ok();

@@ -5,6 +5,7 @@ use treeward::supervision::status::StateWord;
 use crate::daemons::{SLEEPER, sleeper};
 use crate::house::{House, PATIENCE};
 
+/// Scenario S6.
 #[test]
 fn a_service_has_three_descriptors_and_no_signal_is_blocked_or_ignored() {
     let house = House::new(&[("sleeper", SLEEPER)]);
@@ -20,6 +21,7 @@ fn a_service_has_three_descriptors_and_no_signal_is_blocked_or_ignored() {
     assert_eq!(process.status_line("Umask"), "0022");
 }
 
+/// Scenarios S6 and U5.
 #[test]
 fn user_group_umask_environment_and_directory_are_as_the_unit_says() {
     let unit = "\
@@ -48,6 +50,7 @@ environment:
     assert_eq!(leaked, None, "the supervisor's own environment is not the service's");
 }
 
+/// Scenario U5.
 #[test]
 fn a_user_that_does_not_exist_fails_the_start_and_never_means_root() {
     let unit = "command: sleep 1000\nuser: nobody-of-that-name\nrestart: \"no\"\n";

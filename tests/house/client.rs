@@ -74,6 +74,7 @@ fn list_and_status_show_the_state_and_the_whole_tree() {
     assert_eq!(service["tree"][0]["adopted"], true);
 }
 
+/// Scenario L3.
 #[test]
 fn journal_prints_lines_and_never_raw_control_characters() {
     let unit =

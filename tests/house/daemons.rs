@@ -1,5 +1,5 @@
-//! Real daemons of Debian, each started as its documentation says it daemonises. None of their
-//! units has a `type` or a `pid_file`: the default must do.
+//! Scenario F8: real daemons of Debian, each started as its documentation says it daemonises. None
+//! of their units has a `type` or a `pid_file`: the default must do.
 
 use std::time::Duration;
 

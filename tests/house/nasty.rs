@@ -7,6 +7,7 @@ use treeward::supervision::status::StateWord;
 use crate::daemons::{AfterKill, Daemon, assert_stopped};
 use crate::house::{House, PATIENCE, SECOND, eventually, program};
 
+/// Scenarios S2 and F7.
 #[test]
 fn a_daemon_whose_middle_lingers_gets_its_main_process_once_the_middle_is_gone() {
     Daemon {
@@ -56,6 +57,7 @@ fn a_change_of_name_changes_neither_state_nor_main_process() {
     assert_eq!(house.status("changeling").summary.restarts, 0);
 }
 
+/// Scenario S1.
 #[test]
 fn a_daemon_that_forks_for_ever_and_ignores_sigterm_is_stopped_whole() {
     Daemon {

@@ -48,6 +48,7 @@ fn a_unit_waits_for_the_one_it_needs_and_says_so() {
     assert_eq!(status.start, 0, "it was never started");
 }
 
+/// Scenario U4.
 #[test]
 fn a_bad_unit_is_reported_with_its_place_and_holds_nobody_up() {
     let house = House::new(&[
@@ -73,6 +74,7 @@ fn a_bad_unit_is_reported_with_its_place_and_holds_nobody_up() {
     assert_eq!(problems, ["broken", "misspelt"]);
 }
 
+/// Scenario U8.
 #[test]
 fn a_circle_of_needs_is_reported_and_stops_its_members_only() {
     let house = House::new(&[

@@ -5,6 +5,7 @@ use treeward::supervision::status::StateWord;
 use crate::daemons::assert_stopped;
 use crate::house::{House, PATIENCE};
 
+/// Scenario F7.
 #[test]
 fn a_pid_file_tells_the_main_process_where_a_look_at_the_tree_cannot() {
     let unit = "\
@@ -21,6 +22,7 @@ pid_file: {dir}/twin.pid
     assert_eq!(status.summary.main_pid, named);
 }
 
+/// Scenario F2.
 #[test]
 fn a_pid_file_that_names_a_stranger_makes_it_neither_main_process_nor_victim() {
     let house = House::new(&[

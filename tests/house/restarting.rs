@@ -13,6 +13,7 @@ fn times(house: &House, file: &str) -> Vec<u64> {
     house.read(file).lines().map(|line| line.parse().expect("date +%s%3N")).collect()
 }
 
+/// Scenario S13.
 #[test]
 fn the_pause_between_restarts_doubles_until_the_service_is_failed() {
     let unit = "\

@@ -11,6 +11,7 @@ use treeward::supervision::status::StateWord;
 use crate::daemons::{SLEEPER, assert_stopped, sleeper};
 use crate::house::{House, PATIENCE, Process, SECOND, eventually, program};
 
+/// Scenario P1.
 #[test]
 fn nothing_is_lost_or_doubled_when_the_supervisor_is_killed() {
     let family = format!("command: {} 0 3\n", program("family"));
@@ -115,6 +116,7 @@ fn log_lines_written_while_there_was_no_supervisor_arrive() {
     house.wait_for_log("patient", "late");
 }
 
+/// Scenario P3.
 #[test]
 fn a_service_that_is_ready_while_there_is_no_supervisor_is_up_for_the_next_one() {
     let script = "\
@@ -151,6 +153,7 @@ fn a_second_supervisor_of_the_same_house_refuses_and_the_first_goes_on() {
     assert_eq!(sleeper(&house, "sleeper"), process);
 }
 
+/// Scenario P12.
 #[test]
 fn an_ordinary_user_without_a_delegated_cgroup_is_told_what_is_missing() {
     let house = House::vacant(&[("sleeper", SLEEPER)]);
@@ -174,6 +177,7 @@ fn an_ordinary_user_without_a_delegated_cgroup_is_told_what_is_missing() {
     assert_eq!(said.trim().lines().count(), 1, "one sentence, not {said:?}");
 }
 
+/// Scenario P13.
 #[test]
 fn an_idle_supervisor_makes_no_system_calls() {
     let family = format!("command: {} 0 3\n", program("family"));

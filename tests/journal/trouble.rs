@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::lane::{self, Lane, numbers, wait_for, write, write_numbers};
 
+/// Scenario L2.
 #[test]
 fn rotation_loses_no_line_and_keeps_to_size_and_count() {
     let lane = Lane::start(&["--log-size", "20000", "--log-count", "1000"]);
@@ -29,6 +30,7 @@ fn rotation_loses_no_line_and_keeps_to_size_and_count() {
     assert_eq!(sizes, [6 * 125, 25 + 2_000 + 1, 25 + 3 + 1]);
 }
 
+/// Scenario L5.
 #[test]
 fn an_interrupted_rotation_is_completed_without_losing_the_oldest_file() {
     let lane = Lane::start(&["--log-size", "129", "--log-count", "5"]);
@@ -46,6 +48,7 @@ fn an_interrupted_rotation_is_completed_without_losing_the_oldest_file() {
     assert_eq!(old, [&b"4"[..], b"3", b"1", b"torn\n"]);
 }
 
+/// Scenario L5.
 #[test]
 fn a_killed_lane_costs_the_writer_nothing_and_at_most_one_read() {
     // Small files, so that some kills hit a rotation.
@@ -71,6 +74,7 @@ fn a_killed_lane_costs_the_writer_nothing_and_at_most_one_read() {
     assert!(lost <= kills * (256 * 1024 / 100 + 2), "{lost} lines lost");
 }
 
+/// Scenario L1.
 #[test]
 fn a_full_disk_blocks_nobody_and_the_lost_lines_are_counted() {
     let mut lane = Lane::prepare(&[]);
@@ -123,6 +127,7 @@ fn lines_wait_until_the_log_directory_can_be_made() {
     assert_eq!(lane.texts("a"), ["early", "later"]);
 }
 
+/// Scenarios F6 and L5.
 #[test]
 fn planted_links_and_directories_of_others_are_refused() {
     let lane = Lane::start(&[]);

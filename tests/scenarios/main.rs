@@ -10,6 +10,7 @@
 mod house;
 
 mod control;
+mod logs;
 mod pid_files;
 mod refusals;
 mod stopping;
@@ -17,6 +18,7 @@ mod stopping;
 #[allow(dead_code)] // the walk of crashes uses all of it
 mod strace;
 mod supervisor;
+mod units;
 mod watched;
 
 use std::time::Duration;

@@ -93,24 +93,26 @@ fn p12_a_place_that_cannot_be_used_is_refused_in_a_sentence() {
 
 #[test]
 fn p12_a_run_directory_that_becomes_read_only_stops_no_service() {
-    let mut house =
-        House::vacant(&[("sleeper", SLEEPER), ("late", "command: sleep 1000\nenabled: false\n")]);
-    assert!(house.launch_behind(&["unshare", "--mount", "--propagation", "private"]));
-    let house = Watched::over(house);
+    let house = Watched::new(&[
+        ("sleeper", SLEEPER),
+        ("late", "command: sleep infinity\nenabled: false\nrestart: \"no\"\n"),
+    ]);
     let sleeper = up(&house, "sleeper");
-    let run = house.path("run").display().to_string();
-    let remount = |how: &str| house.shell(&format!("mount -o remount,bind,{how} {run}"));
-    house.shell(&format!("mount --bind {run} {run}"));
-    remount("ro");
+    // A mount that is written to cannot be made read-only; a file system in trouble can.
+    let strace = Strace::attach(
+        house.supervisor().pid,
+        &["-o", "/dev/null", "-e", "inject=mknod,mknodat:error=EROFS"],
+    );
     let answer = house.slc(&["start", "late"]);
     assert_eq!(answer.code, Some(1), "{answer:?}");
     assert!(answer.err.contains("Read-only file system"), "{answer:?}");
+    assert!(answer.err.contains("run/log/late"), "{answer:?}");
     // What runs can be stopped and started: it needs nothing new there.
     house.slc_done(&["restart", "sleeper"]);
     assert!(!sleeper.lives());
     house.slc_done(&["stop", "sleeper"]);
     house.slc_done(&["start", "sleeper"]);
-    remount("rw");
+    drop(strace);
     house.slc_done(&["start", "late"]);
 }
 

@@ -240,7 +240,7 @@ fn p8_a_fork_that_fails_is_said_and_tried_again() {
     for (call, errno, words) in [
         ("clone3", "EAGAIN", "cannot clone a process"),
         ("clone3", "ENOMEM", "cannot clone a process"),
-        ("mkdir", "ENOMEM", "services/late"),
+        ("mkdir,mkdirat", "ENOMEM", "services/late"),
         ("pipe2", "ENFILE", "make a pipe"),
     ] {
         let inject = format!("inject={call}:error={errno}");

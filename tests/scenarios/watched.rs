@@ -108,15 +108,23 @@ impl Watched {
     }
 
     /// The lines of a unit must hang together: each begins with the state that the one before it
-    /// ended with, and the last ends with the state that the unit is in.
+    /// ended with, and the last ends with the state that the unit is in; the starts are numbered
+    /// without a gap.
     fn check_log(&self) {
         let log = self.read("launcher.log");
         let mut states = self.before.states.clone();
+        let mut starts: HashMap<String, u64> = HashMap::new();
         for line in log.get(self.before.log..).unwrap_or(&log).lines() {
             let Some((unit, from, to)) = change(line) else { continue };
             let known = states.entry(unit.to_owned()).or_insert(from);
             assert_eq!(*known, from, "a change of state is missing before {line:?} in:\n{log}");
             *known = to;
+            if to == StateWord::Starting {
+                let number = start_of(line);
+                let before = starts.insert(unit.to_owned(), number);
+                let gap = before.is_some_and(|before| number != before + 1);
+                assert!(!gap, "a start is missing before {line:?} in:\n{log}");
+            }
         }
         for summary in list(self) {
             if let Some(told) = states.get(&summary.name) {
@@ -285,4 +293,10 @@ fn change(line: &str) -> Option<(&str, StateWord, StateWord)> {
     let to = after.split([':', ' ']).next()?;
     let word = |text: &str| StateWord::ALL.into_iter().find(|word| word.as_str() == text);
     Some((before.rsplit_once(' ').map_or(before, |(_, unit)| unit), word(from)?, word(to)?))
+}
+
+/// The number at the end of a line about a change: `... (start 3)`.
+fn start_of(line: &str) -> u64 {
+    let number = line.rsplit_once("(start ").and_then(|(_, rest)| rest.strip_suffix(')'));
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no start in {line:?}"))
 }
