@@ -1,20 +1,21 @@
 /* Many processes that lose their parent and end, all at the same moment.
  *
- *   orphans COUNT
+ *   orphans COUNT FILE
  *
- * The children wait for the end of a pipe whose only writer is their parent. When that ends they
- * are orphans, and end themselves.
+ * The children wait for the end of a pipe whose only writer is their parent. It makes FILE when
+ * they are all there, and waits to be killed. Then they are orphans, and end themselves.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 int main(int argc, char **argv)
 {
-	int count = argc > 1 ? atoi(argv[1]) : 0, ends[2];
+	int count = argc == 3 ? atoi(argv[1]) : 0, ends[2];
 	char byte;
 
-	if (count <= 0 || pipe(ends) != 0)
+	if (argc != 3 || count <= 0 || pipe(ends) != 0)
 		return 2;
 	for (int i = 0; i < count; i++) {
 		switch (fork()) {
@@ -28,5 +29,8 @@ int main(int argc, char **argv)
 			_exit(0);
 		}
 	}
-	return 0;
+	if (open(argv[2], O_CREAT | O_WRONLY, 0644) < 0)
+		return 1;
+	for (;;)
+		pause();
 }

@@ -96,7 +96,19 @@ fn what_an_initramfs_has_mounted_is_kept_and_nothing_is_mounted_twice() {
     assert_eq!(machine.end_by(Signal::SIGTERM), Signal::SIGHUP);
 }
 
-/// Not even `/proc` can be mounted here.
+#[test]
+fn a_proc_of_another_pid_namespace_is_covered_by_our_own() {
+    let mut machine = Machine::boot(&Scene {
+        setup: "echo box > $root/etc/hostname; : > $root/etc/fstab; mount --bind /proc $root/proc",
+        ..Scene::default()
+    });
+    assert_eq!(machine.shell("cat /proc/1/comm"), (true, "init\n".to_owned()));
+    let here = machine.mounts().into_iter().filter(|line| line.starts_with("/proc ")).count();
+    assert_eq!(here, 2, "the other one is below");
+    assert_eq!(machine.end_by(Signal::SIGUSR1), Signal::SIGINT);
+}
+
+/// What cannot be made there is told, and the boot goes on.
 #[test]
 fn a_read_only_root_without_any_mount_point_still_comes_up() {
     let mut machine = Machine::start(&Scene {

@@ -1,6 +1,7 @@
 //! A machine for one test: namespaces, a root file system in memory, and `init`.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -221,16 +222,22 @@ impl Machine {
         self.mounts().into_iter().rfind(|line| line.starts_with(&start))
     }
 
-    /// Runs a shell command inside, and gives whether it did well and what it wrote.
+    /// Runs a shell command inside, and gives whether it did well and what it wrote. What it leaves
+    /// in the background is not waited for.
     pub fn shell(&self, script: &str) -> (bool, String) {
-        let output = Command::new("nsenter")
+        let mut text = tempfile::tempfile().expect("tempfile");
+        let done = Command::new("nsenter")
             .args(["--pid", "--mount", "--uts", "--net", "--ipc", "--root", "--wd"])
             .args(["--target", &self.init().to_string(), "--", "/bin/sh", "-c", script])
             .stdin(Stdio::null())
-            .output()
+            .stdout(text.try_clone().expect("dup"))
+            .stderr(text.try_clone().expect("dup"))
+            .status()
             .expect("nsenter");
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+        let mut said = String::new();
+        text.rewind().expect("rewind");
+        text.read_to_string(&mut said).expect("UTF-8");
+        (done.success(), said)
     }
 
     /// Waits for the end of the namespace and gives the signal that tells of its reboot(2).

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::house::{eventually, program};
 use crate::machine::{Machine, Scene};
@@ -27,37 +28,47 @@ fn children(machine: &Machine) -> usize {
 #[test]
 fn ten_thousand_orphans_are_buried_and_signals_are_answered_meanwhile() {
     let orphans = program("orphans");
+    let service = format!(
+        "setsid sh -c 'while [ ! -e /share/go ]; do sleep 0.05; done; echo $$ > /share/parent
+         exec /share/orphans {COUNT} /share/made' &\n"
+    );
     let mut machine = Machine::boot(&Scene {
+        files: &[("service", &service)],
         setup: &format!(
             "echo box > $root/etc/hostname; : > $root/etc/fstab; cp {orphans} $share/orphans"
         ),
         ..Scene::default()
     });
     let pss = kilobytes(&machine, "smaps_rollup", "Pss:");
-    assert_eq!(children(&machine), 1, "the launcher");
+    assert_eq!(children(&machine), 2, "the launcher, and the shell that waits");
+    fs::write(machine.path("go"), "").unwrap();
+    assert!(eventually(Duration::from_secs(60), || machine.path("made").exists()));
+    let parent: u32 = machine.read("parent").trim().parse().unwrap();
+    // init, launcher, its sleep, the parent.
+    let here = machine.processes().len();
+    assert!((COUNT + 3..COUNT + 5).contains(&here), "{here}");
+
     let begin = Instant::now();
-    let (done, said) = machine.shell(&format!("exec setsid --fork /share/orphans {COUNT}"));
-    assert!(done, "{said}");
+    machine.signal(parent, Signal::SIGKILL);
+    kill(Pid::from_raw(machine.init() as i32), Signal::SIGHUP).unwrap();
     let mut most = 0;
-    // The parent itself is an orphan: it is there until it has made all of its children.
-    let here = |machine: &Machine| machine.shell("pidof orphans").0;
     assert!(eventually(Duration::from_secs(60), || {
-        most = most.max(children(&machine));
-        !here(&machine)
+        let left = children(&machine);
+        most = most.max(left);
+        left == 1 && machine.processes().len() <= 3
     }));
-    let made = begin.elapsed();
-    let dead = Instant::now();
-    assert!(eventually(Duration::from_secs(60), || children(&machine) == 1));
-    let buried = dead.elapsed();
+    let buried = begin.elapsed();
+    machine.wait_for("reread", |machine| machine.read("said") == "reread\n");
+    let answered = begin.elapsed();
     let after = kilobytes(&machine, "smaps_rollup", "Pss:");
     #[allow(clippy::print_stderr)]
     {
         eprintln!(
-            "{COUNT} orphans: made and dead after {made:?}, at most {most} seen waiting, the last \
-             buried {buried:?} later; PSS of init {pss} kB before, {after} kB after"
+            "{COUNT} orphans ended and were buried within {buried:?} ({most} of them seen at once), a \
+             signal was answered within {answered:?}; PSS of init {pss} kB before, {after} kB after"
         );
     }
-    assert!(buried < Duration::from_secs(5), "{buried:?}");
+    assert!(buried < Duration::from_secs(10), "{buried:?}");
     assert!(after < pss + 200, "{pss} kB before, {after} kB after");
     assert_eq!(machine.end_by(Signal::SIGUSR1), Signal::SIGINT);
 }
