@@ -12,6 +12,7 @@
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
 //! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
 //! | [`files`] | locks, directories that can be trusted, small files |
+//! | [`mounts`], [`swap`], [`machine`], [`processes`] | what process 1 sets up and takes down |
 //!
 //! `unsafe` is in two files only: `sys` (thin wrappers of single system calls) and `spawn`.
 
@@ -25,17 +26,21 @@ pub mod files;
 pub mod heap;
 pub mod leaf;
 pub mod leaf_events;
+pub mod machine;
 pub mod membership;
+pub mod mounts;
 pub mod notify_socket;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
+pub mod processes;
 pub mod program;
 pub mod reap;
 pub mod replace;
 pub mod report;
 pub mod signals;
 pub mod spawn;
+pub mod swap;
 mod sys;
 pub mod tree_kill;
 
