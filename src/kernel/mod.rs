@@ -10,7 +10,8 @@
 //! | [`program`], [`spawn`], [`report`] | what is started, the start itself, what became of it |
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
-//! | [`notify_socket`], [`files`] | datagrams from processes; FIFOs, locks, small files |
+//! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
+//! | [`files`] | locks, directories that can be trusted, small files |
 //! | [`namespaces`], [`guest_mounts`], [`subgroups`] | what a guest system is given of its own |
 //!
 //! `unsafe` is in two files only: `sys` (thin wrappers of single system calls) and `spawn`.
@@ -19,6 +20,8 @@ pub mod accounting;
 pub mod cgroup;
 mod child_memory;
 pub mod clock;
+pub mod custody;
+pub mod fifos;
 pub mod files;
 pub mod guest_mounts;
 pub mod heap;
@@ -32,6 +35,7 @@ pub mod poll;
 pub mod process;
 pub mod program;
 pub mod reap;
+pub mod replace;
 pub mod report;
 pub mod signals;
 pub mod spawn;

@@ -13,19 +13,22 @@
 //! ```
 
 mod adopt;
+mod batches;
 mod births;
 mod calls;
 mod chores;
 mod console;
 mod describe;
+mod going_down;
 mod lane;
 mod leaves;
 mod news;
 pub mod options;
 mod perform;
 mod records;
+mod upgrade;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -40,8 +43,9 @@ use crate::kernel::poll::{Interest, Poll, Readiness};
 use crate::kernel::signals::Signals;
 use crate::kernel::spawn::{self, How};
 use crate::kernel::{self, clock, reap};
+use crate::power::Power;
 use crate::protocol::listener::{BindError, Listener};
-use crate::protocol::server::Server;
+use crate::protocol::server::{CallId, Server};
 use crate::supervision::name::UnitName;
 use crate::supervision::status::Problem;
 use crate::supervision::supervisor::Supervisor;
@@ -52,6 +56,7 @@ use births::Births;
 use calls::Calls;
 use chores::{Chore, Chores};
 use console::Flush;
+use going_down::GoingDown;
 use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
@@ -60,12 +65,14 @@ use records::Records;
 /// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
 /// deaths and clients in between.
 const STARTS_A_TURN: usize = 32;
+/// Leaves that are taken under watch in one turn, when nothing else is to be done.
+const WATCHES_A_TURN: usize = 64;
 
 /// How long a supervisor that was killed may take to give its lock back.
 const LAST_BREATH: Duration = Duration::from_millis(1_000);
 
-/// The tokens of the descriptors that the loop waits for. Births and adopted processes have a
-/// token each, with their process id in the low half.
+/// The tokens of the descriptors that the loop waits for. Batches of births and adopted processes
+/// have a token each, with their number in the low half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Signals,
@@ -74,7 +81,7 @@ enum Token {
     Control,
     Chores,
     Lane,
-    Birth(u32),
+    Births(u32),
     Adopted(u32),
 }
 
@@ -87,13 +94,13 @@ impl Token {
             Self::Control => 4,
             Self::Chores => 5,
             Self::Lane => 6,
-            Self::Birth(pid) => 1 << 32 | pid as u64,
+            Self::Births(batch) => 1 << 32 | batch as u64,
             Self::Adopted(pid) => 2 << 32 | pid as u64,
         }
     }
 
     const fn of(number: u64) -> Option<Self> {
-        let pid = number as u32;
+        let low = number as u32;
         match (number >> 32, number) {
             (0, 1) => Some(Self::Signals),
             (0, 2) => Some(Self::Leaves),
@@ -101,8 +108,8 @@ impl Token {
             (0, 4) => Some(Self::Control),
             (0, 5) => Some(Self::Chores),
             (0, 6) => Some(Self::Lane),
-            (1, _) => Some(Self::Birth(pid)),
-            (2, _) => Some(Self::Adopted(pid)),
+            (1, _) => Some(Self::Births(low)),
+            (2, _) => Some(Self::Adopted(low)),
             _ => None,
         }
     }
@@ -175,9 +182,17 @@ struct Launcher {
     missing_limits: HashMap<UnitName, Vec<String>>,
     /// What the rules asked for and was not done yet.
     actions: VecDeque<Action>,
+    /// Whose record is not what it should be.
+    unsaved: HashSet<UnitName>,
     /// There are dead processes that were not buried in the last turn.
     more_dead: bool,
-    going_down: bool,
+    going_down: Option<GoingDown>,
+    /// What the machine is to do when everything is down.
+    power: Option<Power>,
+    /// The file of the program that this process runs, which may have been replaced since.
+    program: PathBuf,
+    /// The program that this process is to become, and who waits for it.
+    next_program: Option<(PathBuf, CallId)>,
     /// Leaves to remove when this turn's starts are made.
     removals: Vec<Chore>,
     _lock: OwnedFd,
@@ -249,8 +264,13 @@ impl Launcher {
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),
             actions: VecDeque::new(),
-            more_dead: false,
-            going_down: false,
+            unsaved: HashSet::new(),
+            // After an upgrade some may have died in between.
+            more_dead: true,
+            going_down: None,
+            power: None,
+            program: std::env::current_exe()?,
+            next_program: None,
             removals: Vec::new(),
             options,
             _lock: lock,
@@ -279,15 +299,7 @@ impl Launcher {
                 log::error!("a defect in this turn of the loop (see above); the loop goes on");
             }
         }
-        self.leave();
-        ExitCode::SUCCESS
-    }
-
-    fn is_finished(&self) -> bool {
-        self.going_down
-            && self.actions.is_empty()
-            && self.supervisor.is_at_rest()
-            && self.leaves.is_empty()
+        self.leave()
     }
 
     /// One turn of the loop, in the order that the head of this file gives.
@@ -305,7 +317,7 @@ impl Launcher {
         }
         for token in &tokens {
             match token {
-                Token::Birth(pid) => self.take_report(*pid, now),
+                Token::Births(batch) => self.take_batch(*batch, now),
                 Token::Adopted(pid) => self.take_adopted_exit(*pid, now),
                 Token::Leaves => self.take_leaf_events(now),
                 Token::Notifications => self.take_notifications(now),
@@ -317,34 +329,35 @@ impl Launcher {
         if tokens.contains(&Token::Control) || self.server.deadline().is_some_and(|at| at <= now) {
             self.take_calls(now);
         }
+        self.take_late_reports(now);
         self.lane.tick(now);
         self.supervisor.tick(now);
+        self.hurry_down(now);
         self.perform_all(now);
+        self.births.batches.seal(&self.poll);
+        self.save_all();
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
+        if self.actions.is_empty() {
+            self.watch_leaves(now);
+        }
+        self.become_next(now);
         log::logger().flush();
     }
 
     /// How long to wait, in milliseconds; for ever when nothing will be due.
     fn timeout(&self) -> Option<Moment> {
         let now = clock::monotonic_ms();
-        if !self.actions.is_empty() || self.more_dead {
+        if !self.actions.is_empty() || self.more_dead || self.leaves.has_unwatched() {
             return Some(0);
         }
-        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline()]
+        let down = self.going_down.as_ref().map(GoingDown::deadline);
+        let batches = self.births.batches.deadline();
+        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline(), batches, down]
             .into_iter()
             .flatten()
             .min()
             .map(|at| at.saturating_sub(now))
-    }
-
-    /// Removes what an orderly end must not leave behind.
-    fn leave(&mut self) {
-        log::info!("everything is down; goodbye");
-        self.records.clear();
-        self.lane.stop();
-        self.tree.remove();
-        log::logger().flush();
     }
 }
 

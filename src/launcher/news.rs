@@ -1,8 +1,8 @@
 //! News from the kernel, translated into events for the rules. Wake-ups are hints: after each the
 //! level is read.
 
-use super::Launcher;
 use super::chores::Answer;
+use super::{Launcher, WATCHES_A_TURN};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -32,11 +32,10 @@ impl Launcher {
             match signal {
                 libc::SIGCHLD => self.bury_all(now),
                 libc::SIGHUP => self.read_units_for(None),
-                _ if self.going_down => {}
+                _ if self.going_down.is_some() => {}
                 _ => {
                     log::info!("asked to end by a signal: stopping all services in order");
-                    self.going_down = true;
-                    self.supervisor.go_down(now);
+                    self.go_down(now);
                 }
             }
         }
@@ -83,11 +82,14 @@ impl Launcher {
                 return deaths;
             };
             // What the child reported before its end comes before its end.
-            if self.births.is_open(pid) {
+            if self.births.batches.is_open(pid) {
                 self.take_report(pid, now);
             }
             let owner = self.owner_of(pid);
             let exit = reap::bury(pid).map_or(Exit::Unknown, exit_of);
+            if let Some((_, fd)) = self.adopted.remove(&pid) {
+                self.poll.remove(&fd);
+            }
             if self.births.bury(pid) || self.lane.buried(pid, &self.poll, now) {
                 continue;
             }
@@ -136,6 +138,11 @@ impl Launcher {
 
     /// A process that an earlier supervisor started has ended; somebody else buries it.
     pub(super) fn take_adopted_exit(&mut self, pid: Pid, now: Moment) {
+        // After an upgrade it may be a child of ours: then it is buried with the others.
+        if reap::has_ended_within(pid, Duration::ZERO) {
+            self.more_dead = true;
+            return;
+        }
         let Some(((name, start), fd)) = self.adopted.remove(&pid) else { return };
         self.poll.remove(&fd);
         // The kernel tells how it ended as soon as its own parent has buried it.
@@ -168,8 +175,19 @@ impl Launcher {
             let service = self.supervisor.service(name.as_str());
             service.and_then(Service::life).is_some_and(|life| life.start == *start)
         };
-        let woken = woken.into_iter().filter(lives);
-        let empty: Vec<Start> = woken.filter(|of| !self.is_populated(&of.0, of.1)).collect();
+        let woken = woken.into_iter().filter(lives).collect();
+        self.look_at_leaves(woken, now);
+    }
+
+    /// Takes fresh leaves under watch, and reads the level of each.
+    pub(super) fn watch_leaves(&mut self, now: Moment) {
+        let fresh = self.leaves.watch_some(WATCHES_A_TURN, &self.leaf_events);
+        self.look_at_leaves(fresh, now);
+    }
+
+    fn look_at_leaves(&mut self, starts: Vec<Start>, now: Moment) {
+        let starts = starts.into_iter();
+        let empty: Vec<Start> = starts.filter(|of| !self.is_populated(&of.0, of.1)).collect();
         if empty.iter().any(|start| self.last_has_ended(start, &[])) {
             self.bury_all(now);
         }
@@ -213,6 +231,9 @@ impl Launcher {
                     }
                 }
                 Answer::UnitsRead { result } => self.take_units(result, now),
+                Answer::ProgramTried { program, call, result } => {
+                    self.take_tried((program, call), result, now);
+                }
             }
         }
     }
