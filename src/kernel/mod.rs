@@ -13,6 +13,7 @@
 //! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
 //! | [`files`] | locks, directories that can be trusted, small files |
 //! | [`mounts`], [`swap`], [`machine`], [`processes`] | what process 1 sets up and takes down |
+//! | [`namespaces`], [`guest_mounts`], [`subgroups`] | what a guest system is given of its own |
 //!
 //! `unsafe` is in two files only: `sys` (thin wrappers of single system calls) and `spawn`.
 
@@ -23,12 +24,14 @@ pub mod clock;
 pub mod custody;
 pub mod fifos;
 pub mod files;
+pub mod guest_mounts;
 pub mod heap;
 pub mod leaf;
 pub mod leaf_events;
 pub mod machine;
 pub mod membership;
 pub mod mounts;
+pub mod namespaces;
 pub mod notify_socket;
 pub mod pidfd;
 pub mod poll;
@@ -40,6 +43,7 @@ pub mod replace;
 pub mod report;
 pub mod signals;
 pub mod spawn;
+pub mod subgroups;
 pub mod swap;
 mod sys;
 pub mod tree_kill;

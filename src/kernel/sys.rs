@@ -195,3 +195,43 @@ extern "C" fn fill_descriptors() {
 #[used]
 #[unsafe(link_section = ".init_array")]
 static FILL_DESCRIPTORS: extern "C" fn() = fill_descriptors;
+
+/// fork(2) for a process of one thread, whose child may then go on like any other program: nobody
+/// can have held a lock in the moment of the fork. `None` in the child. EINVAL when the process
+/// has other threads.
+pub(super) fn fork() -> Result<Option<u32>, Errno> {
+    // unshare(2): with CLONE_THREAD it changes nothing, and is refused to a process with threads.
+    nix::sched::unshare(nix::sched::CloneFlags::from_bits_retain(libc::CLONE_THREAD))?;
+    // SAFETY: there is no other thread that the child could miss.
+    let pid = Errno::result(unsafe { libc::fork() })?;
+    Ok(u32::try_from(pid).ok().filter(|pid| *pid != 0))
+}
+
+/// prctl(PR_CAPBSET_DROP): no program that is executed from now on has this capability.
+pub(super) fn drop_capability(number: u32) -> Result<(), Errno> {
+    let number = libc::c_ulong::from(number);
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) }).map(drop)
+}
+
+/// open_tree(2), Linux 5.2: a copy of the mount that shows this path, with all mounts below it,
+/// attached nowhere yet.
+pub(super) fn clone_mount(path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = libc::OPEN_TREE_CLONE | libc::O_CLOEXEC as u32 | libc::AT_RECURSIVE as u32;
+    // SAFETY: a C string and integers.
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    let fd = Errno::result(fd)?;
+    // SAFETY: the kernel just made this descriptor for us; descriptors fit an i32.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// move_mount(2), Linux 5.2: attaches such a copy at a path.
+pub(super) fn attach_mount(mount: BorrowedFd, at: &CStr) -> Result<(), Errno> {
+    let (here, flags) = (c"".as_ptr(), libc::MOVE_MOUNT_F_EMPTY_PATH);
+    let fd = mount.as_raw_fd();
+    // SAFETY: two C strings and integers.
+    let done = unsafe {
+        libc::syscall(libc::SYS_move_mount, fd, here, libc::AT_FDCWD, at.as_ptr(), flags)
+    };
+    Errno::result(done).map(drop)
+}

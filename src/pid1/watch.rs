@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::kernel::poll::{Interest, Poll};
+use crate::kernel::poll::Poll;
 use crate::kernel::signals::Signals;
 use crate::kernel::{clock, reap};
 use crate::power::Power;
@@ -76,7 +76,7 @@ impl Watch {
     pub(super) fn new() -> Self {
         let waiting = || {
             let (poll, signals) = (Poll::new()?, Signals::new(&CAUGHT)?);
-            poll.add(&signals, 1, Interest::Read).map(|()| (poll, signals))
+            poll.add(&signals, 1).map(|()| (poll, signals))
         };
         let waiting = waiting();
         let waiting = waiting.inspect_err(|error| log::error!("{error}; no signal is answered"));
