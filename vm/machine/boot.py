@@ -1,11 +1,15 @@
 """What a machine boots: its root, its files, its kernel, as QEMU is told."""
 
-import shutil
 import subprocess
 from dataclasses import dataclass, field, replace
 
 from . import disk
 from .disk import PLACE
+
+# Busybox has no agetty, and no users.
+INITRAMFS_UNITS = {
+    "shell-ttyS0": "tty: /dev/ttyS0\ncommand: /bin/sh\ntype: simple\nstop_signal: HUP\nrestart: always\n",
+}
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ def prepare(spec, directory):
             return
         case "ext4":
             # The image is mostly holes, and stays so.
-            shutil.copy2(PLACE / "root.ext4", directory / "root.ext4")
+            subprocess.run(["cp", "--sparse=always", PLACE / "root.ext4", directory], check=True)
         case "9p":
             # Not shutil.copytree: owners count.
-            subprocess.run(["cp", "-a", PLACE / "root", directory / "root"], check=True)
+            subprocess.run(["cp", "-a", PLACE / "root", directory], check=True)
     disk.write_tar(files, directory / "treeward.tar")
 
 

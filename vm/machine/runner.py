@@ -67,7 +67,7 @@ def explained(error, machine, log):
     """What was expected, what was seen, and the last of the console."""
     why = str(error) if isinstance(error, Failed) else "".join(traceback.format_exception(error))
     if machine:
-        last = "\n".join(f"| {line}" for line in machine.console.last_lines())
+        last = "\n".join(f"| {line}" for line in machine.console.last_lines(15))
         why += f"\nthe last lines of the console ({log}):\n{last}"
     return why
 
