@@ -89,6 +89,14 @@ pub(super) fn cgroup2_mounts() -> Result<Vec<Mount>, Error> {
     Ok(parse_mounts(&text))
 }
 
+/// Every mount point of this mount namespace and its kind of file system, in the order of
+/// mounting. Empty where `/proc` cannot be read.
+pub(super) fn mount_points() -> Vec<(PathBuf, String)> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let lines = table.lines().filter_map(|line| MountInfo::from_line(line).ok());
+    lines.map(|mount| (mount.mount_point, mount.fs_type)).collect()
+}
+
 /// Lines that make no sense are passed over: another file system must not hide cgroup2.
 pub(super) fn parse_mounts(mountinfo: &str) -> Vec<Mount> {
     let lines = mountinfo.lines().filter_map(|line| MountInfo::from_line(line).ok());

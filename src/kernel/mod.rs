@@ -11,6 +11,7 @@
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
 //! | [`notify_socket`], [`files`] | datagrams from processes; FIFOs, locks, small files |
+//! | [`namespaces`], [`guest_mounts`], [`subgroups`] | what a guest system is given of its own |
 //!
 //! `unsafe` is in two files only: `sys` (thin wrappers of single system calls) and `spawn`.
 
@@ -19,10 +20,12 @@ pub mod cgroup;
 mod child_memory;
 pub mod clock;
 pub mod files;
+pub mod guest_mounts;
 pub mod heap;
 pub mod leaf;
 pub mod leaf_events;
 pub mod membership;
+pub mod namespaces;
 pub mod notify_socket;
 pub mod pidfd;
 pub mod poll;
@@ -32,6 +35,7 @@ pub mod reap;
 pub mod report;
 pub mod signals;
 pub mod spawn;
+pub mod subgroups;
 mod sys;
 pub mod tree_kill;
 

@@ -83,6 +83,15 @@ pub(super) fn bury_when_dead(pid: u32) -> Option<ExitStatus> {
     wait_for(pid, 0).ok().flatten()
 }
 
+/// Reaps a child, and waits for its end as long as it takes.
+///
+/// # Errors
+/// ECHILD when it is no child.
+pub fn bury_when_ended(pid: u32) -> Result<ExitStatus, Error> {
+    let failed = |errno| Error::new("wait for", format!("process {pid}"), errno);
+    wait_for(pid, 0).map_err(failed)?.ok_or_else(|| failed(Errno::ECHILD))
+}
+
 fn wait_for(pid: u32, flags: i32) -> Result<Option<ExitStatus>, Errno> {
     let dead = sys::waitid(libc::P_PID, pid, libc::WEXITED | flags)?;
     Ok(dead.map(|dead| ExitStatus::from_waitid(dead.code, dead.status)))

@@ -325,7 +325,7 @@ fn write_all(fd: RawFd, bytes: *const u8, length: usize) -> Result<(), Errno> {
 /// Ignored signals stay ignored over clone and exec, and so does the mask of blocked ones. The
 /// calls are made raw because the C libraries keep two signals from us, and the structure is
 /// all zeros whatever its shape: default handler, no flags, nothing masked.
-fn reset_signals(ignored: u64) {
+pub(super) fn reset_signals(ignored: u64) {
     let default = [0_u64; 8];
     let nothing = std::ptr::null_mut::<u64>();
     let size = size_of::<u64>();

@@ -101,3 +101,21 @@ pub(super) fn pass_pidfd(socket: BorrowedFd) -> Result<(), Errno> {
     };
     Errno::result(done).map(drop)
 }
+
+/// fork(2) for a process of one thread, whose child may then go on like any other program: nobody
+/// can have held a lock in the moment of the fork. `None` in the child. EINVAL when the process
+/// has other threads.
+pub(super) fn fork() -> Result<Option<u32>, Errno> {
+    // unshare(2): with CLONE_THREAD it changes nothing, and is refused to a process with threads.
+    nix::sched::unshare(nix::sched::CloneFlags::from_bits_retain(libc::CLONE_THREAD))?;
+    // SAFETY: there is no other thread that the child could miss.
+    let pid = Errno::result(unsafe { libc::fork() })?;
+    Ok(u32::try_from(pid).ok().filter(|pid| *pid != 0))
+}
+
+/// prctl(PR_CAPBSET_DROP): no program that is executed from now on has this capability.
+pub(super) fn drop_capability(number: u32) -> Result<(), Errno> {
+    let number = libc::c_ulong::from(number);
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) }).map(drop)
+}

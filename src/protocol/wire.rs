@@ -205,6 +205,15 @@ pub fn write_call(request: &Request) -> Vec<u8> {
     bytes
 }
 
+/// Writes a call of one of our methods that takes no parameters; it ends with NUL.
+#[must_use]
+pub fn write_plain_call(method: &str) -> Vec<u8> {
+    let call = json!({"method": format!("{INTERFACE}.{method}"), "parameters": {}});
+    let mut bytes = call.to_string().into_bytes();
+    bytes.extend_from_slice(End::Nul.bytes());
+    bytes
+}
+
 /// What goes back to a caller.
 #[derive(Debug)]
 pub enum Answer<'a> {
