@@ -1,10 +1,15 @@
 """One end of a line to a machine: what came is kept, and can be waited for."""
 
+import codecs
 import re
 import threading
 import time
 
-ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>78c]|\x07")
+# No more than this is searched for what is expected; a machine that floods its console loses.
+WINDOW = 1 << 18
+# What moves a terminal's cursor, and the beginning of such a thing at the end of what came.
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>78c]|[\x07\r]")
+UNFINISHED = re.compile(r"\x1b(\[[0-9;?]*|[()])?$")
 
 
 class Failed(Exception):
@@ -16,22 +21,27 @@ class Line:
 
     def __init__(self, socket, name, copy=None):
         self.socket, self.name, self.copy = socket, name, copy
-        self.seen = b""
-        self.closed = False
+        self.text = ""  # all that came, without escapes
         self.at = 0  # what was expected up to here is not looked at again
+        self.closed = False
         self.news = threading.Condition()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
     def _read(self):
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        rest = ""
         while True:
             try:
                 piece = self.socket.recv(65536)
             except OSError:
                 piece = b""
+            rest += decoder.decode(piece, final=not piece)
+            unfinished = UNFINISHED.search(rest)
+            whole, rest = (rest[: unfinished.start()], unfinished[0]) if unfinished else (rest, "")
             with self.news:
                 self.closed = not piece
-                self.seen += piece
+                self.text += ESCAPES.sub("", whole)
                 self.news.notify_all()
             if self.copy:
                 self.copy.write(piece)
@@ -46,10 +56,6 @@ class Line:
         except OSError:
             pass
 
-    def text(self, start=0):
-        """What came since the byte `start`, without the escapes that move a terminal's cursor."""
-        return ESCAPES.sub(b"", self.seen[start:]).replace(b"\r", b"").decode(errors="replace")
-
     def expect(self, pattern, limit, what=None, again=False):
         """Waits until the regular expression `pattern` is in what came after the last thing that was
         expected (with `again`: in all that ever came), at most `limit` seconds. Gives the match.
@@ -58,18 +64,18 @@ class Line:
         until = time.monotonic() + limit
         with self.news:
             while True:
-                start = 0 if again else self.at
-                found = wanted.search(self.text(start))
+                start = max(0 if again else self.at, len(self.text) - WINDOW)
+                found = wanted.search(self.text, start)
                 if found:
                     if not again:
-                        self.at = len(self.seen)
+                        self.at = found.end()
                     return found
                 left = until - time.monotonic()
                 if self.closed or left <= 0:
                     why = "the line closed" if self.closed else f"{limit:g} s passed"
-                    raise Failed(f"expected {what or repr(pattern)} on {self.name}, and {why}")
+                    raise Failed(f"expected {what or repr(pattern)} on the {self.name}, and {why}")
                 self.news.wait(min(left, 1))
 
-    def last_lines(self, count=25):
+    def last_lines(self, count):
         """The last lines, for a report."""
-        return [line for line in self.text().split("\n") if line.strip()][-count:]
+        return [line for line in self.text[-WINDOW:].split("\n") if line.strip()][-count:]

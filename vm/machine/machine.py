@@ -31,23 +31,25 @@ class Machine:
             self.close()
         self.console_log = open(self.directory / "console", "ab")
         arguments = accelerator() + boot.arguments(self.spec, self.directory)
-        self.qemu = Qemu(arguments, ["console", "shell"], self.console_log)
+        self.qemu = Qemu(arguments, ["console", "vm-shell"], self.console_log)
         self.console = self.qemu.lines["console"]
-        self.line = self.qemu.lines["shell"]
+        self.line = self.qemu.lines["vm-shell"]
 
     def up(self):
         """Waits until the shell on the second serial line answers, which is a unit of Treeward."""
-        self.line.expect(r"^vm-shell: ready$", BOOT, "the unit vm-shell on the second serial line", again=True)
+        self.line.expect(r"^vm-shell: ready$", BOOT, "the unit vm-shell", again=True)
         return self
 
     def send(self, script):
-        """Gives a script to the machine's shell, for what ends the machine; gives the number of its answer."""
+        """Gives a script to the machine's shell and does not wait, for what ends the machine; gives
+        the number of the answer."""
         self.shell_number += 1
         self.line.send(f"{self.shell_number} " + base64.b64encode(script.encode()).decode() + "\n")
         return self.shell_number
 
     def run(self, script, limit=SOON, status=0):
-        """Runs a shell script inside and gives its output. It must end with `status`; None: however it likes."""
+        """Runs a shell script inside and gives its output. It must end with `status`, or with any
+        where that is None."""
         ended, output = self.answer(script, limit)
         if status is not None and ended != status:
             raise Failed(f"expected {shorten(script)} to exit with {status}; it did with {ended}:\n{output}")
@@ -88,7 +90,7 @@ class Machine:
         seen = self.qemu.ended(limit)
         if seen != how:
             raise Failed(f"expected the machine to end by {how}; it ended by {seen}")
-        if "Kernel panic" in self.console.text():
+        if "Kernel panic" in self.console.text:
             raise Failed(f"expected {how}; the kernel panicked")
 
     def alive(self):

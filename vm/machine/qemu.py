@@ -18,13 +18,18 @@ class Qemu:
     def __init__(self, arguments, lines, console_log):
         """`lines` names the serial ports in order; `console_log` takes a copy of the first."""
         ends, theirs = {}, []
-        command = [PROGRAM, "-display", "none", "-no-user-config", "-nodefaults", "-no-reboot", *arguments]
+        # It must not outlive who drives it, however that ends.
+        command = ["setpriv", "--pdeathsig=KILL", PROGRAM]
+        command += ["-display", "none", "-no-user-config", "-nodefaults", "-no-reboot", *arguments]
         for name in [*lines, "monitor"]:
             ours, its = socket.socketpair()
             ends[name] = ours
             theirs.append(its)
             command += ["-chardev", f"socket,id={name},fd={its.fileno()}"]
-            command += ["-mon", "monitor,mode=control"] if name == "monitor" else ["-serial", f"chardev:{name}"]
+            if name == "monitor":
+                command += ["-mon", "monitor,mode=control"]
+            else:
+                command += ["-serial", f"chardev:{name}"]
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors,
@@ -51,7 +56,7 @@ class Qemu:
             raise Failed(f"expected the machine to end, and {limit:g} s passed") from None
         for line in (self.monitor, *self.lines.values()):
             line.reader.join(10)
-        for event in self.monitor.text().splitlines():
+        for event in self.monitor.text.splitlines():
             if event.startswith("{") and json.loads(event).get("event") == "SHUTDOWN":
                 reason = json.loads(event)["data"]["reason"]
                 return {"guest-shutdown": "power off", "guest-reset": "reboot"}.get(reason, reason)

@@ -13,7 +13,7 @@ from .machine import Machine
 
 
 def stories():
-    """Name to module of vm/scenes: each is a machine (SPEC) and what is to happen on it (SCENES, in order)."""
+    """Name to module of vm/scenes: each is a machine (SPEC) and what happens on it (SCENES, in order)."""
     found = {}
     for path in sorted((HERE / "scenes").glob("*.py")):
         spec = importlib.util.spec_from_file_location(f"scenes_{path.stem}", path)
@@ -88,7 +88,8 @@ def play(name, story, scenes, report):
                 scene(machine)
                 report.line(name_of(name, scene), True, time.monotonic() - began)
             except Exception as error:  # noqa: BLE001 (a scene's mistake is its own, not the runner's)
-                report.line(name_of(name, scene), False, time.monotonic() - began, explained(error, machine, log))
+                why = explained(error, machine, log)
+                report.line(name_of(name, scene), False, time.monotonic() - began, why)
                 if machine is None or not machine.alive():
                     break
             began = time.monotonic()
