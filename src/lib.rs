@@ -11,8 +11,10 @@
 //! - [`slc`]: the client, for people and scripts.
 //! - [`pid1`]: `init`: mounts, keeps the supervisor running, ends the machine.
 //! - [`pid_ns`]: `run-on-pid-ns`: another init as process 1 of its own namespaces.
+//! - [`console`]: the log lines of `service-launcher` and `init`, in one format.
 //! - [`power`]: how a machine ends, the one word that all of them share.
 
+pub mod console;
 pub mod journal;
 pub mod kernel;
 pub mod launcher;

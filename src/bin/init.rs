@@ -1,3 +1,7 @@
-//! Process 1.
+//! Process 1 of a machine.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    treeward::pid1::main()
+}

@@ -82,6 +82,12 @@ impl Mount {
     }
 }
 
+/// Whether cgroup2 is mounted anywhere that this process can reach.
+#[must_use]
+pub fn has_cgroup2() -> bool {
+    cgroup2_mounts().is_ok_and(|mounts| !mounts.is_empty())
+}
+
 /// Every mount of cgroup2 that `/proc/self/mountinfo` names, in its order.
 pub(super) fn cgroup2_mounts() -> Result<Vec<Mount>, Error> {
     let path = Path::new("/proc/self/mountinfo");

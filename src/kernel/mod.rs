@@ -12,6 +12,7 @@
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
 //! | [`notify_socket`], [`files`] | datagrams from processes; FIFOs, locks, small files |
 //! | [`namespaces`], [`guest_mounts`], [`subgroups`] | what a guest system is given of its own |
+//! | [`mounts`], [`swap`], [`machine`], [`processes`] | what process 1 sets up and takes down |
 //!
 //! `unsafe` is in two files only: `sys` (thin wrappers of single system calls) and `spawn`.
 
@@ -24,18 +25,22 @@ pub mod guest_mounts;
 pub mod heap;
 pub mod leaf;
 pub mod leaf_events;
+pub mod machine;
 pub mod membership;
+pub mod mounts;
 pub mod namespaces;
 pub mod notify_socket;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
+pub mod processes;
 pub mod program;
 pub mod reap;
 pub mod report;
 pub mod signals;
 pub mod spawn;
 pub mod subgroups;
+pub mod swap;
 mod sys;
 pub mod tree_kill;
 

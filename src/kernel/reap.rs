@@ -78,6 +78,14 @@ pub fn bury(pid: u32) -> Option<ExitStatus> {
     wait_for(pid, libc::WNOHANG).ok().flatten()
 }
 
+/// Reaps some child that has ended and gives which and how; `None` when there is none. For who
+/// need not look at the dead first.
+#[must_use]
+pub fn bury_next() -> Option<(u32, ExitStatus)> {
+    let dead = sys::waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG).ok().flatten()?;
+    Some((dead.pid, ExitStatus::from_waitid(dead.code, dead.status)))
+}
+
 /// Reaps the child, waiting for its end.
 pub(super) fn bury_when_dead(pid: u32) -> Option<ExitStatus> {
     wait_for(pid, 0).ok().flatten()

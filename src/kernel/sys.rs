@@ -5,6 +5,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::errno::Errno;
 
@@ -119,3 +120,78 @@ pub(super) fn drop_capability(number: u32) -> Result<(), Errno> {
     // SAFETY: integers only.
     Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) }).map(drop)
 }
+/// swapon(2).
+pub(super) fn swap_on(path: &CStr, flags: i32) -> Result<(), Errno> {
+    // SAFETY: a C string and an integer.
+    Errno::result(unsafe { libc::swapon(path.as_ptr(), flags) }).map(drop)
+}
+
+/// swapoff(2).
+pub(super) fn swap_off(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: a C string.
+    Errno::result(unsafe { libc::swapoff(path.as_ptr()) }).map(drop)
+}
+
+/// ioctl SIOCSIFFLAGS (netdevice(7)): IFF_UP is added to the interface's flags.
+pub(super) fn raise_interface(socket: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: the structure is integers and bytes, for which all zeros is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays 0.
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name.iter_mut().take(room).zip(name.to_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    // SAFETY: both calls take a pointer to an ifreq; the first fills in the flags.
+    unsafe {
+        let got = libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request);
+        Errno::result(got)?;
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        let set = libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request);
+        Errno::result(set).map(drop)
+    }
+}
+
+/// ioctl TIOCSCTTY with 1: also from a session that has the terminal (ioctl_tty(2)).
+pub(super) fn take_terminal(terminal: BorrowedFd) -> Result<(), Errno> {
+    // SAFETY: the call takes an integer.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY as _, 1) }).map(drop)
+}
+
+/// close_range(2) with CLOSE_RANGE_CLOEXEC (4), Linux 5.11: to the highest descriptor.
+pub(super) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: three integers; no descriptor is closed.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 4) }).map(drop)
+}
+
+static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
+
+/// Which of the descriptors 0 to 2 process 1 was started without.
+pub(super) fn closed_at_start() -> [bool; 3] {
+    let closed = CLOSED_AT_START.load(Ordering::Relaxed);
+    [0, 1, 2].map(|fd| closed & 1 << fd != 0)
+}
+
+/// The kernel starts process 1 without descriptors when there is no /dev/console; and Rust's
+/// runtime ends a program by abort(3) that has none and finds no /dev/null, which would be a
+/// kernel panic. So process 1 opens what always exists in their place, before the runtime looks:
+/// reads and writes there fail and never wait.
+extern "C" fn fill_descriptors() {
+    // SAFETY: system calls on integers and on a C string, before any other code of this program
+    // owns a descriptor.
+    unsafe {
+        if libc::getpid() != 1 {
+            return;
+        }
+        for fd in 0..3 {
+            if libc::fcntl(fd, libc::F_GETFD) == -1 {
+                // The lowest free number is taken.
+                libc::open(c"/".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY);
+                CLOSED_AT_START.fetch_or(1 << fd, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static FILL_DESCRIPTORS: extern "C" fn() = fill_descriptors;

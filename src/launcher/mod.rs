@@ -16,7 +16,6 @@ mod adopt;
 mod births;
 mod calls;
 mod chores;
-mod console;
 mod describe;
 mod lane;
 mod leaves;
@@ -32,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use crate::console::{self, Flush};
 use crate::kernel::cgroup::{self, Tree};
 use crate::kernel::files::{self, LockError};
 use crate::kernel::leaf_events::LeafEvents;
@@ -51,7 +51,6 @@ use crate::unit_file;
 use births::Births;
 use calls::Calls;
 use chores::{Chore, Chores};
-use console::Flush;
 use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
@@ -186,7 +185,8 @@ struct Launcher {
 /// Runs the supervisor, or the log lane when the options say so, until its orderly end.
 #[must_use]
 pub fn run(options: Options) -> ExitCode {
-    console::init(if options.journal { Flush::EachLine } else { Flush::EachTurn });
+    let flush = if options.journal { Flush::EachLine } else { Flush::EachTurn };
+    console::init(flush, log::LevelFilter::Info);
     if options.journal {
         // It must not keep the file system busy that the supervisor was started in.
         let _ = std::env::set_current_dir("/");

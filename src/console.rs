@@ -1,5 +1,6 @@
-//! The supervisor's own log: standard error, and its own FIFO of the log lane. Neither may ever
-//! hold up the loop: a line that finds no room is lost.
+//! The log lines of `service-launcher` and `init`: on standard error, and for the supervisor in
+//! its own FIFO of the log lane. Neither may ever hold up the loop: a line that finds no room is
+//! lost.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -14,6 +15,9 @@ use simplelog::{CombinedLogger, Config, ConfigBuilder, SharedLogger, WriteLogger
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+/// Makes the bytes of strangers safe to show: names of processes, words of a command line.
+pub use crate::journal::clean;
+
 /// As in the log files: UTC, milliseconds.
 const TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -22,8 +26,8 @@ const TIME: &[BorrowedFormatItem<'_>] =
 static FIFO: OnceLock<File> = OnceLock::new();
 
 /// Writes everything that is logged from now on to standard error, and to the FIFO as soon as
-/// [`also_to`] has opened it.
-pub fn init(flush: Flush) {
+/// [`also_to`] has opened it. What is below the level is not written.
+pub fn init(flush: Flush, level: LevelFilter) {
     let plain = |time| {
         let mut config = ConfigBuilder::new();
         config.set_time_level(time).set_time_format_custom(TIME);
@@ -32,7 +36,7 @@ pub fn init(flush: Flush) {
         config.build()
     };
     let logger = |config: Config, to: To| -> Box<dyn SharedLogger> {
-        WriteLogger::new(LevelFilter::Info, config, Lines { to, flush, lines: Vec::new() })
+        WriteLogger::new(level, config, Lines { to, flush, lines: Vec::new() })
     };
     // The log lane stamps each line itself.
     let both = vec![
