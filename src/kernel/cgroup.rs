@@ -142,6 +142,15 @@ impl Tree {
         on.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     }
 
+    /// Hands every controller that is on for the groups down to the leaves of one, so that a leaf
+    /// may hand them on. What cannot be had is had nowhere below either.
+    pub fn hand_down_controllers(&self, group: &str) {
+        for controller in controllers_of(&self.group_path(group)) {
+            let path = self.group_path(group).join("cgroup.subtree_control");
+            let _ = write(&path, &format!("+{controller}"));
+        }
+    }
+
     /// Makes a fresh leaf, and its group where that is missing. `group` must be a single path
     /// component.
     ///
@@ -160,8 +169,15 @@ impl Tree {
         Ok(leaf)
     }
 
-    /// Makes a short-lived leaf outside `services`, where no group can have its name.
+    /// Makes a short-lived leaf outside `services`, where no group can have its name. One that a
+    /// killed supervisor left goes first.
     pub(super) fn make_probe(&self, number: u64) -> Result<Leaf, Error> {
+        for entry in std::fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(b"probe-") {
+                // One that is in use stays.
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
         let leaf = self.leaf_below(&format!("probe-{number}"));
         make_dir(leaf.path()).map(|()| leaf)
     }

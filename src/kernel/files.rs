@@ -195,6 +195,13 @@ pub fn raise_nofile_limit() -> u64 {
     soft
 }
 
+/// Undoes [`raise_nofile_limit`], for a program that is to find the limit as this one did.
+pub(super) fn restore_nofile_limit() {
+    if let Some((soft, hard)) = original_nofile_limit() {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+    }
+}
+
 /// The soft and hard limit before [`raise_nofile_limit`]; `None` when it was not called.
 pub(super) fn original_nofile_limit() -> Option<(u64, u64)> {
     ORIGINAL_NOFILE.get().copied()

@@ -143,6 +143,25 @@ impl Leaf {
         dirs.iter().rev().try_for_each(|dir| remove_dir_if_there(dir))
     }
 
+    /// Gives the leaf to a user, who may then make cgroups in it: the directory and the files of
+    /// cgroup-v2, "Delegation". The limits stay ours.
+    ///
+    /// # Errors
+    /// EPERM for who is not root.
+    pub fn give_to(&self, uid: u32, gid: Option<u32>) -> Result<(), Error> {
+        // /sys/kernel/cgroup/delegate lists what this kernel means; the first three are always
+        // there.
+        let known = fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_default();
+        let files =
+            known.lines().chain(["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"]);
+        let paths = files.map(|file| self.path.join(file)).filter(|path| path.exists());
+        for path in paths.chain([self.path.clone()]) {
+            std::os::unix::fs::lchown(&path, Some(uid), gid)
+                .map_err(|e| Error::io("chown", &path, &e))?;
+        }
+        Ok(())
+    }
+
     /// Writes the record that lives exactly as long as the leaf (an extended attribute, which
     /// cgroupfs takes since Linux 5.7). At most 4096 bytes.
     ///

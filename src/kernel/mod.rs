@@ -36,6 +36,7 @@ pub mod process;
 pub mod processes;
 pub mod program;
 pub mod reap;
+pub mod replace;
 pub mod report;
 pub mod signals;
 pub mod spawn;

@@ -29,6 +29,8 @@ pub struct Process {
     /// The command line joined by spaces, at most 4096 bytes of it; the name in brackets where
     /// there is none. Not cleaned: it may hold control characters.
     pub command: String,
+    /// Its id in the innermost pid namespace, where that is not ours (`NSpid`, Linux 4.1).
+    pub inner_pid: Option<u32>,
     /// The name of its main thread, at most 15 bytes.
     pub comm: String,
 }
@@ -48,8 +50,18 @@ pub fn read(pid: u32) -> Option<Process> {
         age_ms: boot_ms().saturating_sub(started_ms),
         state: stat.state,
         command: command_line(&dir).unwrap_or_else(|| format!("[{}]", stat.comm)),
+        inner_pid: inner_pid(&dir),
         comm: stat.comm,
     })
+}
+
+/// The last number of `NSpid`, which has one for each pid namespace from ours to the process's.
+fn inner_pid(dir: &ProcDir) -> Option<u32> {
+    let mut text = String::new();
+    dir.open_relative("status").ok()?.read_to_string(&mut text).ok()?;
+    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    let numbers: Vec<&str> = numbers.split_whitespace().collect();
+    if numbers.len() < 2 { None } else { numbers.last()?.parse().ok() }
 }
 
 /// Looks at the processes, at most so many of them; those that are gone are left out.

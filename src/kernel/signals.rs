@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use nix::sys::signal::SigSet;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -25,7 +26,10 @@ impl Signals {
         let failed = |e| Error::new("catch", "signals", super::errno_of(&e));
         let (reading, writing) = UnixStream::pair().map_err(failed)?;
         let delivery = SignalDelivery::with_pipe(reading, writing, SignalOnly, signals);
-        delivery.map(Self).map_err(failed)
+        let caught = delivery.map(Self).map_err(failed)?;
+        // A supervisor that is upgraded has blocked them until there is somebody to take them.
+        SigSet::all().thread_unblock().map_err(|errno| Error::new("unblock", "signals", errno))?;
+        Ok(caught)
     }
 
     /// The signals that came since the last look, each number once.

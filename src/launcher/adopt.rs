@@ -61,6 +61,7 @@ impl Launcher {
         );
         self.lane.tick(now);
         self.lane.await_syslog();
+        self.resume_power(now);
         self.supervisor.start_enabled(&names, now);
     }
 
@@ -224,11 +225,13 @@ fn unknown(start: u64, now: Moment) -> Record {
         first: None,
         main: None,
         control: None,
+        control_due: false,
         deadline: None,
         because: None,
         why: None,
         restarts: 0,
         attempts: 0,
+        others: supervision::record::Others::new(),
     }
 }
 
@@ -259,6 +262,7 @@ fn orphan(name: &UnitName) -> Unit {
         after: Vec::new(),
         pid_file: None,
         enabled: false,
+        delegate: false,
         process: Arc::default(),
         limits: Limits::default(),
     }

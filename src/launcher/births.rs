@@ -102,6 +102,9 @@ impl Launcher {
                 self.tree.make_leaf(key.0.as_str(), key.1).map_err(|e| NotSpawned::of(&e))?;
             self.leaves.add(key, leaf, &self.leaf_events);
             self.set_limits(unit);
+            if unit.delegate {
+                self.delegate(unit, key)?;
+            }
         }
         let program = self.program(unit, role).map_err(passing)?;
         let prepared = Prepared::new(&program).map_err(|error| passing(error.to_string()))?;
@@ -109,6 +112,21 @@ impl Launcher {
             self.lane.output(unit.name.as_str(), now).map_err(|error| NotSpawned::of(&error))?;
         let child = self.clone_into(key, &prepared, &output, self.how)?;
         Ok(self.watch_birth(key, role, child))
+    }
+
+    /// Hands the leaf over to the service.
+    fn delegate(&self, unit: &Unit, key: &Start) -> Result<(), NotSpawned> {
+        self.tree.hand_down_controllers(key.0.as_str());
+        let Some(entry) = self.leaves.get(&key.0, key.1) else { return Ok(()) };
+        let owner = match &unit.process.user {
+            Some(user) => Some(
+                program::lookup_user(user)
+                    .map_err(|error| NotSpawned { reason: error.to_string(), passing: false })?,
+            ),
+            None => None,
+        };
+        let Some(owner) = owner else { return Ok(()) };
+        entry.leaf.give_to(owner.uid, owner.gid).map_err(|error| NotSpawned::of(&error))
     }
 
     fn clone_into(

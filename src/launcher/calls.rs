@@ -8,7 +8,7 @@ use super::leaves::Start;
 use crate::kernel::clock;
 use crate::protocol::listener::Peer;
 use crate::protocol::message::{
-    Changed, Listing, Outcomes, Signalled, Statuses, Version, Versioned,
+    Changed, Listing, Nothing, Outcomes, Signalled, Statuses, Version, Versioned,
 };
 use crate::protocol::server::{CallId, Incoming, Server};
 use crate::protocol::{Failure, Reply, Request, Verb, Who};
@@ -113,6 +113,10 @@ impl Launcher {
             Request::ReadUnits => return self.read_units_for(Some(id)),
             Request::Watch => return self.calls.watchers.push(id),
             Request::Version => Ok(self.version()),
+            Request::Power(power) => {
+                self.power(power, peer, now).map(|()| Reply::Nothing(Nothing {}))
+            }
+            Request::Upgrade { program } => return self.upgrade_for(id, program, peer),
         };
         match answer {
             Ok(reply) => self.server.reply(id, &reply, now),
@@ -124,7 +128,8 @@ impl Launcher {
         let clocks = Clocks::now();
         let services = self.supervisor.services();
         let services = services.map(|(name, s)| self.summary(name, s, clocks)).collect();
-        Reply::List(Listing { services, problems: self.problems.clone() })
+        let notice = self.going_down_text(clock::monotonic_ms());
+        Reply::List(Listing { services, problems: self.problems.clone(), notice })
     }
 
     fn statuses(&self, units: &[String]) -> Result<Reply, Failure> {

@@ -16,8 +16,11 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::kernel;
 use crate::kernel::leaf::Leaf;
+use crate::protocol::server::CallId;
 use crate::supervision::name::UnitName;
 use crate::unit_file;
+
+use super::upgrade;
 
 /// How often a busy leaf is tried again, and the first pause; each pause is twice the one before.
 const REMOVE_TRIES: u32 = 12;
@@ -32,6 +35,8 @@ pub enum Chore {
     KillByFreezing { leaf: Leaf },
     /// Read the unit directory.
     ReadUnits { dir: PathBuf },
+    /// See whether a program is a supervisor.
+    TryProgram { program: PathBuf, call: CallId },
 }
 
 /// What came of a chore.
@@ -43,6 +48,8 @@ pub enum Answer {
     Killed { result: Result<(), kernel::Error> },
     /// What is in the directory.
     UnitsRead { result: std::io::Result<unit_file::Loaded> },
+    /// What the program says its version is, or why it is no supervisor.
+    ProgramTried { program: PathBuf, call: CallId, result: Result<String, String> },
 }
 
 /// The thread, as the loop sees it.
@@ -101,6 +108,10 @@ fn work(chore: Chore) -> Answer {
         Chore::Remove { name, leaf } => Answer::Removed { name, result: remove(&leaf) },
         Chore::KillByFreezing { leaf } => Answer::Killed { result: leaf.kill_by_freezing() },
         Chore::ReadUnits { dir } => Answer::UnitsRead { result: unit_file::read_directory(&dir) },
+        Chore::TryProgram { program, call } => {
+            let result = upgrade::version_of(&program);
+            Answer::ProgramTried { program, call, result }
+        }
     }
 }
 

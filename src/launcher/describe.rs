@@ -140,6 +140,7 @@ fn tree(processes: Vec<Process>, service: &Service) -> Vec<ProcessStatus> {
         let wait_channel = stays.then(|| process::wait_channel(process.pid)).flatten();
         tree.push(ProcessStatus {
             pid: process.pid,
+            inner_pid: process.inner_pid,
             parent: process.parent,
             depth,
             age: process.age_ms,

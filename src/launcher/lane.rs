@@ -171,6 +171,12 @@ impl Lane {
         let holder = fs::read_to_string(self.run_dir.join("journal.lock")).unwrap_or_default();
         let other = holder.trim().parse().ok().filter(|holder| *holder != pid);
         self.other = other.and_then(|holder| pidfd::open(holder).ok().flatten());
+        if let (Some(holder), Some(lane)) = (other, &self.other)
+            && !runs_our_program(holder)
+        {
+            log::info!("the log lane (pid {holder}) runs another program: it is replaced");
+            let _ = pidfd::send_signal(lane, libc::SIGTERM);
+        }
         match &self.other {
             Some(fd) => {
                 if let Err(error) = poll.add(fd, Token::Lane.number(), Interest::Read) {
@@ -200,5 +206,18 @@ impl Lane {
         let _ = pidfd::send_signal(&lane, libc::SIGTERM);
         let mut fds = [PollFd::new(lane.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::from(LAST_LINES));
+    }
+}
+
+/// Whether a process was started from the very file that this one was. In doubt it was.
+fn runs_our_program(pid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |pid: &str| {
+        let file = fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    match (file("self"), file(&pid.to_string())) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        _ => true,
     }
 }

@@ -22,6 +22,13 @@ pub struct Entry {
     pub end: Option<End>,
 }
 
+impl Entry {
+    /// Whether its tree was killed before.
+    pub fn was_killed(&self) -> bool {
+        self.end.is_some_and(|end| end.killed.is_some())
+    }
+}
+
 /// How an end went: the proof that nothing survived.
 #[derive(Debug, Clone, Copy)]
 pub struct End {

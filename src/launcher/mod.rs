@@ -17,12 +17,14 @@ mod births;
 mod calls;
 mod chores;
 mod describe;
+mod going_down;
 mod lane;
 mod leaves;
 mod news;
 pub mod options;
 mod perform;
 mod records;
+mod upgrade;
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -40,8 +42,9 @@ use crate::kernel::poll::{Interest, Poll, Readiness};
 use crate::kernel::signals::Signals;
 use crate::kernel::spawn::{self, How};
 use crate::kernel::{self, clock, reap};
+use crate::power::Power;
 use crate::protocol::listener::{BindError, Listener};
-use crate::protocol::server::Server;
+use crate::protocol::server::{CallId, Server};
 use crate::supervision::name::UnitName;
 use crate::supervision::status::Problem;
 use crate::supervision::supervisor::Supervisor;
@@ -51,6 +54,7 @@ use crate::unit_file;
 use births::Births;
 use calls::Calls;
 use chores::{Chore, Chores};
+use going_down::GoingDown;
 use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
@@ -176,7 +180,13 @@ struct Launcher {
     actions: VecDeque<Action>,
     /// There are dead processes that were not buried in the last turn.
     more_dead: bool,
-    going_down: bool,
+    going_down: Option<GoingDown>,
+    /// What the machine is to do when everything is down.
+    power: Option<Power>,
+    /// The file of the program that this process runs, which may have been replaced since.
+    program: PathBuf,
+    /// The program that this process is to become, and who waits for it.
+    next_program: Option<(PathBuf, CallId)>,
     /// Leaves to remove when this turn's starts are made.
     removals: Vec<Chore>,
     _lock: OwnedFd,
@@ -249,8 +259,12 @@ impl Launcher {
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),
             actions: VecDeque::new(),
-            more_dead: false,
-            going_down: false,
+            // After an upgrade some may have died in between.
+            more_dead: true,
+            going_down: None,
+            power: None,
+            program: std::env::current_exe()?,
+            next_program: None,
             removals: Vec::new(),
             options,
             _lock: lock,
@@ -279,15 +293,7 @@ impl Launcher {
                 log::error!("a defect in this turn of the loop (see above); the loop goes on");
             }
         }
-        self.leave();
-        ExitCode::SUCCESS
-    }
-
-    fn is_finished(&self) -> bool {
-        self.going_down
-            && self.actions.is_empty()
-            && self.supervisor.is_at_rest()
-            && self.leaves.is_empty()
+        self.leave()
     }
 
     /// One turn of the loop, in the order that the head of this file gives.
@@ -319,9 +325,11 @@ impl Launcher {
         }
         self.lane.tick(now);
         self.supervisor.tick(now);
+        self.hurry_down(now);
         self.perform_all(now);
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
+        self.become_next(now);
         log::logger().flush();
     }
 
@@ -331,20 +339,12 @@ impl Launcher {
         if !self.actions.is_empty() || self.more_dead {
             return Some(0);
         }
-        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline()]
+        let down = self.going_down.as_ref().map(GoingDown::deadline);
+        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline(), down]
             .into_iter()
             .flatten()
             .min()
             .map(|at| at.saturating_sub(now))
-    }
-
-    /// Removes what an orderly end must not leave behind.
-    fn leave(&mut self) {
-        log::info!("everything is down; goodbye");
-        self.records.clear();
-        self.lane.stop();
-        self.tree.remove();
-        log::logger().flush();
     }
 }
 

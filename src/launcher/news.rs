@@ -32,11 +32,10 @@ impl Launcher {
             match signal {
                 libc::SIGCHLD => self.bury_all(now),
                 libc::SIGHUP => self.read_units_for(None),
-                _ if self.going_down => {}
+                _ if self.going_down.is_some() => {}
                 _ => {
                     log::info!("asked to end by a signal: stopping all services in order");
-                    self.going_down = true;
-                    self.supervisor.go_down(now);
+                    self.go_down(now);
                 }
             }
         }
@@ -88,6 +87,9 @@ impl Launcher {
             }
             let owner = self.owner_of(pid);
             let exit = reap::bury(pid).map_or(Exit::Unknown, exit_of);
+            if let Some((_, fd)) = self.adopted.remove(&pid) {
+                self.poll.remove(&fd);
+            }
             if self.births.bury(pid) || self.lane.buried(pid, &self.poll, now) {
                 continue;
             }
@@ -136,6 +138,11 @@ impl Launcher {
 
     /// A process that an earlier supervisor started has ended; somebody else buries it.
     pub(super) fn take_adopted_exit(&mut self, pid: Pid, now: Moment) {
+        // After an upgrade it may be a child of ours: then it is buried with the others.
+        if reap::has_ended_within(pid, Duration::ZERO) {
+            self.more_dead = true;
+            return;
+        }
         let Some(((name, start), fd)) = self.adopted.remove(&pid) else { return };
         self.poll.remove(&fd);
         // The kernel tells how it ended as soon as its own parent has buried it.
@@ -213,6 +220,9 @@ impl Launcher {
                     }
                 }
                 Answer::UnitsRead { result } => self.take_units(result, now),
+                Answer::ProgramTried { program, call, result } => {
+                    self.take_tried((program, call), result, now);
+                }
             }
         }
     }

@@ -27,6 +27,13 @@ pub struct Options {
     /// The cgroup v2 directory to work below; found from /proc when not given
     #[arg(long, value_name = "PATH")]
     pub cgroup_root: Option<PathBuf>,
+    /// Answer 'slc poweroff', 'reboot', 'halt' and 'kexec' by ending with the exit status 80, 81,
+    /// 82 or 83, for an init that waits for it
+    #[arg(long)]
+    pub under_init: bool,
+    /// When going down takes longer than this, everything that is left is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 90)]
+    pub shutdown_timeout: u64,
     /// Let members of this group look (list, status, watch), not control
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,

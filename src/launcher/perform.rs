@@ -81,6 +81,9 @@ impl Launcher {
     }
 
     fn kill_tree(&mut self, name: &UnitName, start: u64, now: Moment) {
+        if self.leaves.get(name, start).is_some_and(|entry| !entry.was_killed()) {
+            self.report_killed(name, start, now);
+        }
         let Some(entry) = self.leaves.get_mut(name, start) else { return };
         let left = entry.leaf.members().map_or(0, |members| members.len());
         let end = entry.end.get_or_insert(End { began: now, processes: left, killed: None });
@@ -164,7 +167,7 @@ impl Launcher {
     fn save(&mut self, name: &UnitName, record: &Record) {
         let alive = record.state.is_alive();
         // An orderly end leaves no record: everything enabled starts anew next time.
-        if !alive && self.going_down {
+        if !alive && self.going_down.is_some() {
             return;
         }
         match self.leaves.get(name, record.start).filter(|_| alive) {

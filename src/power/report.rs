@@ -5,7 +5,7 @@
 //! `<log-dir>/last-shutdown` when it starts.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -17,6 +17,9 @@ use super::Power;
 pub const WRITTEN: &str = "shutdown";
 /// The file of the shutdown before, in the log directory.
 pub const KEPT: &str = "last-shutdown";
+
+/// The most that is read of a report.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// One line of the report. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +75,20 @@ pub fn append(log_dir: &Path, entry: &Entry) -> io::Result<()> {
     let mut line = serde_json::to_vec(entry)?;
     line.push(b'\n');
     open(log_dir)?.write_all(&line)
+}
+
+/// Reads a report. Lines that make no sense, cut off by a power failure for one, are left out.
+///
+/// # Errors
+/// What the kernel says: ENOENT where there is none, ELOOP for a link, which nobody has put there
+/// for good.
+pub fn read(path: &Path) -> io::Result<Vec<Entry>> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    let mut text = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut text)?;
+    let lines = text.split(|byte| *byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
 fn open(log_dir: &Path) -> io::Result<File> {

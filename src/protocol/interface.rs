@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::message::{
-    Changed, Failure, Listing, Outcomes, Reply, Request, Reread, Signalled, Statuses, Verb,
-    Version, Versioned, Who,
+    Changed, Failure, Listing, Nothing, Outcomes, Reply, Request, Reread, Signalled, Statuses,
+    Verb, Version, Versioned, Who,
 };
 use super::{DESCRIPTION, INTERFACE, wire};
+use crate::power::Power;
 use crate::supervision::status::{
     Change, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
 };
@@ -188,6 +189,7 @@ fn status(full: bool) -> Status {
         processes: 1,
         tree: vec![ProcessStatus {
             pid: 1,
+            inner_pid: full.then_some(1),
             parent: 1,
             depth: 1,
             age: 1,
@@ -227,7 +229,11 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
     vec![
         (
             Request::List,
-            Reply::List(Listing { services: vec![summary(full)], problems: problems.clone() }),
+            Reply::List(Listing {
+                services: vec![summary(full)],
+                problems: problems.clone(),
+                notice: text(),
+            }),
         ),
         (Request::Status { units: one }, Reply::Status(Statuses { services: vec![status(full)] })),
         order(Verb::Start),
@@ -241,6 +247,11 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
         (Request::ReadUnits, Reply::Reread(Reread { added, changed, removed, problems })),
         (Request::Watch, Reply::Changed(Changed { change })),
         (Request::Version, Reply::Version(Versioned { version })),
+        (Request::Power(Power::PowerOff), Reply::Nothing(Nothing {})),
+        (Request::Power(Power::Reboot), Reply::Nothing(Nothing {})),
+        (Request::Power(Power::Halt), Reply::Nothing(Nothing {})),
+        (Request::Power(Power::Kexec), Reply::Nothing(Nothing {})),
+        (Request::Upgrade { program: Some(text()) }, Reply::Nothing(Nothing {})),
     ]
 }
 
@@ -255,6 +266,8 @@ fn failures() -> Vec<Failure> {
         Failure::NoSuchUnit { unit: text(), similar: vec![text()] },
         Failure::NotRunning { unit: text() },
         Failure::Refused { unit: text(), reason: text() },
+        Failure::NoPower { reason: text() },
+        Failure::NoUpgrade { program: text(), reason: text() },
         Failure::BadMessage { reason: text() },
         Failure::Busy { connections: 1 },
     ]

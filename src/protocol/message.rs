@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::power::Power;
 use crate::supervision::status::{Change, Outcome, Problem, Status, Summary};
 
 /// What a client asks for. `GetInfo` and `GetInterfaceDescription` are missing: the server
@@ -42,6 +43,13 @@ pub enum Request {
     Watch,
     /// Who answers. Answer: [`Reply::Version`].
     Version,
+    /// End the machine, where an init waits for that. Answer: [`Reply::Nothing`], before it begins.
+    Power(Power),
+    /// Become another supervisor's program. The connection ends without an answer when it is done.
+    Upgrade {
+        /// The program's path; the supervisor's own when absent.
+        program: Option<String>,
+    },
 }
 
 impl Request {
@@ -51,7 +59,11 @@ impl Request {
     #[must_use]
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Order { .. } | Self::Kill { .. } | Self::ReadUnits => true,
+            Self::Order { .. }
+            | Self::Kill { .. }
+            | Self::ReadUnits
+            | Self::Power(_)
+            | Self::Upgrade { .. } => true,
             Self::List | Self::Status { .. } | Self::Watch | Self::Version => false,
         }
     }
@@ -121,7 +133,13 @@ pub enum Reply {
     Changed(Changed),
     /// To [`Request::Version`].
     Version(Versioned),
+    /// To what has nothing more to say than that it was done.
+    Nothing(Nothing),
 }
+
+/// An answer that says only that it was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nothing {}
 
 /// Every service, and every unit file that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +148,9 @@ pub struct Listing {
     pub services: Vec<Summary>,
     /// One for each unit file that could not be used.
     pub problems: Vec<Problem>,
+    /// What concerns all of them, such as that the supervisor goes down; may be empty.
+    #[serde(default)]
+    pub notice: String,
 }
 
 /// All that is known of some services.
@@ -266,6 +287,22 @@ pub enum Failure {
         /// The unit.
         unit: String,
         /// Why, in words.
+        reason: String,
+    },
+    /// The machine is not to be ended, or not in this way.
+    #[serde(rename = "org.treeward.Supervisor.NoPower")]
+    #[error("the machine goes on: {reason}")]
+    NoPower {
+        /// Why not.
+        reason: String,
+    },
+    /// The supervisor cannot become that program.
+    #[serde(rename = "org.treeward.Supervisor.NoUpgrade")]
+    #[error("the supervisor stays what it is: {program}: {reason}")]
+    NoUpgrade {
+        /// The program.
+        program: String,
+        /// Why not.
         reason: String,
     },
     /// What arrived is not a message.

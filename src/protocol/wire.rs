@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::message::{Failure, Reply, Request, Verb, Who};
 use super::{DESCRIPTION, INTERFACE};
+use crate::power::Power;
 
 /// The interface that every Varlink service has.
 const SERVICE: &str = "org.varlink.service";
@@ -114,6 +115,11 @@ fn ours(name: &str, given: &mut Map<String, Value>) -> Result<Option<Request>, F
             return Ok(Some(Request::Status { units }));
         }
         "Kill" => return kill(given).map(Some),
+        "PowerOff" => return Ok(Some(Request::Power(Power::PowerOff))),
+        "Reboot" => return Ok(Some(Request::Power(Power::Reboot))),
+        "Halt" => return Ok(Some(Request::Power(Power::Halt))),
+        "Kexec" => return Ok(Some(Request::Power(Power::Kexec))),
+        "Upgrade" => return Ok(Some(Request::Upgrade { program: take(given, "program")? })),
         "Start" => Verb::Start,
         "Stop" => Verb::Stop,
         "Restart" => Verb::Restart,
@@ -194,6 +200,11 @@ pub fn write_call(request: &Request) -> Vec<u8> {
         Request::ReadUnits => ("ReadUnits", json!({})),
         Request::Watch => ("Watch", json!({})),
         Request::Version => ("Version", json!({})),
+        Request::Power(Power::PowerOff) => ("PowerOff", json!({})),
+        Request::Power(Power::Reboot) => ("Reboot", json!({})),
+        Request::Power(Power::Halt) => ("Halt", json!({})),
+        Request::Power(Power::Kexec) => ("Kexec", json!({})),
+        Request::Upgrade { program } => ("Upgrade", json!({ "program": program })),
     };
     let method = format!("{INTERFACE}.{name}");
     let mut call = json!({"method": method, "parameters": parameters});
@@ -264,18 +275,21 @@ pub struct Answered<T> {
     /// Whether more answers follow.
     #[serde(default)]
     pub continues: bool,
+    #[serde(default)]
+    error: Option<String>,
 }
 
 /// Reads one answer, without its end.
 ///
 /// # Errors
-/// What `serde_json` says when it is neither an answer of this type nor a [`Failure`]. Every type
-/// of answer has fields that no failure has, so one is never taken for the other.
+/// What `serde_json` says when it is neither an answer of this type nor a [`Failure`].
 pub fn read_answer<T: DeserializeOwned>(
     message: &[u8],
 ) -> Result<Result<Answered<T>, Failure>, serde_json::Error> {
-    match serde_json::from_slice(message) {
-        Ok(answered) => Ok(Ok(answered)),
+    match serde_json::from_slice::<Answered<T>>(message) {
+        // An answer that has no fields is everything, a failure too.
+        Ok(answered) if answered.error.is_none() => Ok(Ok(answered)),
+        Ok(_) => serde_json::from_slice(message).map(Err),
         Err(error) => serde_json::from_slice(message).map(Err).map_err(|_| error),
     }
 }

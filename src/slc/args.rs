@@ -139,6 +139,42 @@ pub(super) enum Command {
         json: bool,
     },
 
+    /// Stop every service in order and switch the machine off
+    #[command(after_help = "Example: slc poweroff\n\nOnly where Treeward's init runs the machine.")]
+    Poweroff,
+
+    /// Stop every service in order and start the machine anew
+    #[command(after_help = "Example: slc reboot\n\nOnly where Treeward's init runs the machine.")]
+    Reboot,
+
+    /// Stop every service in order and the machine, with the power on
+    #[command(after_help = "Example: slc halt\n\nOnly where Treeward's init runs the machine.")]
+    Halt,
+
+    /// Stop every service in order and start the kernel that kexec -l loaded
+    #[command(after_help = "Example: slc kexec\n\nOnly where Treeward's init runs the machine.")]
+    Kexec,
+
+    /// What had to be killed when the machine, or the supervisor, last went down
+    #[command(after_help = "Example: slc last-shutdown --json")]
+    LastShutdown {
+        /// One JSON object in a line for each entry
+        #[arg(long)]
+        json: bool,
+        /// Where the logs are [default: what the supervisor says, or /var/log/treeward]
+        #[arg(long, value_name = "PATH")]
+        log_dir: Option<PathBuf>,
+    },
+
+    /// Let the supervisor become its new program, or another one; services go on
+    #[command(after_help = "Example: slc upgrade\n\n\
+                      The new program takes over in the same process, with the same arguments. \
+                      Without PROGRAM it is the file that the supervisor was started from.")]
+    Upgrade {
+        /// The program, a service-launcher of any version
+        program: Option<PathBuf>,
+    },
+
     /// The versions, and where the supervisor works
     #[command(after_help = "Example: slc version --json")]
     Version {

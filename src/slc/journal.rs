@@ -49,7 +49,8 @@ pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Re
     }
 }
 
-fn log_dir(supervisor: &Supervisor) -> PathBuf {
+/// Where the logs are: the supervisor says, or the place where they always are.
+pub(super) fn log_dir(supervisor: &Supervisor) -> PathBuf {
     let timeout = supervisor.timeout.unwrap_or(PATIENCE).min(PATIENCE);
     Client::connect(&supervisor.socket, timeout)
         .and_then(|mut client| client.call::<Versioned>(&Request::Version, Some(timeout)))

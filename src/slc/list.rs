@@ -20,6 +20,10 @@ pub fn render(listing: &Listing, style: &Style) -> String {
         widest.max(HEADER[column].len())
     });
     let mut out = String::with_capacity(64 + rows.len() * 100);
+    if !listing.notice.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}\n", style.paint(&clean(&listing.notice), "1;33"));
+    }
     if rows.is_empty() {
         out.push_str("no services\n");
     } else {
@@ -119,6 +123,7 @@ mod tests {
                 summary("größe", StateWord::Up, Some(1234), ""),
                 summary("nginx", StateWord::Failed, None, "exit status 1\x1b[2J, 5 restarts"),
             ],
+            notice: String::new(),
             problems: vec![Problem {
                 name: "bad".into(),
                 text: "bad.yml:3:1: unknown key 'comand'\n 3 | comand: x".into(),
@@ -153,7 +158,7 @@ The rest: slc status bad
 
     #[test]
     fn no_services_is_an_answer() {
-        let nothing = Listing { services: Vec::new(), problems: Vec::new() };
+        let nothing = Listing { services: Vec::new(), problems: Vec::new(), notice: String::new() };
         assert_eq!(render(&nothing, &style()), "no services\n");
     }
 }

@@ -8,21 +8,24 @@ mod end;
 mod journal;
 mod list;
 mod orders;
+mod power;
 mod status;
 pub mod style;
 mod tree;
+mod upgrade;
 mod watch;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::power::Power;
 use crate::protocol::Request;
-use crate::protocol::client::Client;
-use crate::protocol::message::{Listing, Versioned};
+use crate::protocol::client::{Client, ClientError};
+use crate::protocol::message::{Listing, Version, Versioned};
 use args::{Args, Command};
 use end::{End, put};
 use style::Style;
@@ -30,6 +33,8 @@ use style::Style;
 /// How long a question may take when nothing else is said. The supervisor answers in
 /// milliseconds; whoever waits for this long waits for a supervisor that hangs.
 const QUESTION_TIME: Duration = Duration::from_secs(10);
+/// How long whoever waited for a supervisor that went away waits for the next one.
+const NEXT_SUPERVISOR: Duration = Duration::from_secs(10);
 
 /// Runs slc on this process's arguments and gives its exit status.
 #[must_use]
@@ -57,6 +62,14 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         Command::Kill { signal, who, unit } => orders::kill(supervisor, unit, *signal, *who),
         Command::Journal(wanted) => journal::run(supervisor, wanted, &style()),
         Command::Watch { json } => watch::run(supervisor, *json, &style()),
+        Command::Poweroff => power::run(supervisor, Power::PowerOff),
+        Command::Reboot => power::run(supervisor, Power::Reboot),
+        Command::Halt => power::run(supervisor, Power::Halt),
+        Command::Kexec => power::run(supervisor, Power::Kexec),
+        Command::LastShutdown { json, log_dir } => {
+            power::last_shutdown(supervisor, *json, log_dir.as_deref(), &style())
+        }
+        Command::Upgrade { program } => upgrade::run(supervisor, program.as_deref()),
         Command::Version { json } => version(supervisor, *json),
     }
 }
@@ -79,12 +92,35 @@ impl Supervisor {
     }
 
     /// Gives an order, whose answer may take as long as the service does.
-    fn order<T: DeserializeOwned>(&self, request: &Request) -> Result<T, end::Failed> {
-        Ok(self.connect()?.call(request, self.timeout)?)
+    fn order<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ClientError> {
+        self.connect()?.call(request, self.timeout)
     }
 
-    fn connect(&self) -> Result<Client, end::Failed> {
-        Ok(Client::connect(&self.socket, self.timeout.unwrap_or(QUESTION_TIME))?)
+    /// Waits for the next supervisor, after the last one has gone away: it may have been upgraded,
+    /// or killed and started again. Gives a connection over which it has told who it is.
+    fn wait_for_next(&self) -> Result<(Client, Version), ClientError> {
+        let until = Instant::now() + self.timeout.unwrap_or(NEXT_SUPERVISOR);
+        loop {
+            match self.connect().and_then(|client| self.greet(client)) {
+                // The socket of the last one may outlive it for a moment.
+                Err(ClientError::NotThere { .. } | ClientError::HungUp)
+                    if Instant::now() < until =>
+                {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn greet(&self, mut client: Client) -> Result<(Client, Version), ClientError> {
+        let patience = Some(self.timeout.unwrap_or(QUESTION_TIME));
+        let Versioned { version } = client.call(&Request::Version, patience)?;
+        Ok((client, version))
+    }
+
+    fn connect(&self) -> Result<Client, ClientError> {
+        Client::connect(&self.socket, self.timeout.unwrap_or(QUESTION_TIME))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `slc start`, `stop`, `restart`, `reload` and `kill`.
 
 use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
@@ -9,14 +10,22 @@ use super::end::{End, Failed, complain, complain_lines, put};
 use super::style::clean;
 use super::{Supervisor, to_json};
 pub(super) use crate::protocol::Verb;
-use crate::protocol::message::{Outcomes, Reread, Signalled};
+use crate::protocol::client::{Client, ClientError};
+use crate::protocol::message::{Outcomes, Reread, Signalled, Statuses};
 use crate::protocol::{Request, Who};
 use crate::supervision::status::Outcome;
+
+/// Times of the supervisor are converted from one clock to another, and rounded, in milliseconds.
+const CLOCK_STEP: u64 = 2;
 
 /// Gives an order and says for each unit what became of it.
 pub(super) fn run(supervisor: &Supervisor, verb: Verb, order: &Order) -> Result<End, Failed> {
     let request = Request::Order { verb, units: order.units.clone(), wait: !order.no_wait };
-    let answer: Outcomes = supervisor.order(&request)?;
+    let asked_at = wall_ms();
+    let answer: Outcomes = match supervisor.order(&request) {
+        Err(ClientError::HungUp) => give_again(supervisor, verb, order, asked_at)?,
+        answer => answer?,
+    };
     let all_done = answer.outcomes.iter().all(|outcome| outcome.done);
     if order.json {
         put(&to_json(&answer))?;
@@ -29,6 +38,54 @@ pub(super) fn run(supervisor: &Supervisor, verb: Verb, order: &Order) -> Result<
         }
     }
     Ok(if all_done { End::Done } else { End::Failed })
+}
+
+/// The supervisor went away before it answered: the next one is asked. An order that was carried
+/// out does no harm when it is given again, but for a restart: units that came up after it was
+/// given only have to be waited for.
+fn give_again(
+    supervisor: &Supervisor,
+    verb: Verb,
+    order: &Order,
+    asked_at: u64,
+) -> Result<Outcomes, Failed> {
+    loop {
+        complain("the supervisor went away before it answered; the next one is asked");
+        let (mut client, _) = supervisor.wait_for_next()?;
+        match ask_next(&mut client, supervisor.timeout, (verb, order), asked_at) {
+            Err(ClientError::HungUp) => {}
+            answer => return Ok(answer?),
+        }
+    }
+}
+
+fn ask_next(
+    client: &mut Client,
+    timeout: Option<Duration>,
+    (verb, order): (Verb, &Order),
+    asked_at: u64,
+) -> Result<Outcomes, ClientError> {
+    let wait = !order.no_wait;
+    let request = |verb, units| Request::Order { verb, units, wait };
+    if verb != Verb::Restart {
+        return client.call(&request(verb, order.units.clone()), timeout);
+    }
+    let status = Request::Status { units: order.units.clone() };
+    let now: Statuses = client.call(&status, timeout)?;
+    let (begun, lost): (Vec<_>, Vec<_>) = now
+        .services
+        .into_iter()
+        .map(|service| service.summary)
+        .partition(|summary| summary.since + CLOCK_STEP >= asked_at);
+    let mut outcomes = Vec::new();
+    for (verb, some) in [(Verb::Start, begun), (Verb::Restart, lost)] {
+        let units: Vec<String> = some.into_iter().map(|summary| summary.name).collect();
+        if !units.is_empty() {
+            let answer: Outcomes = client.call(&request(verb, units), timeout)?;
+            outcomes.extend(answer.outcomes);
+        }
+    }
+    Ok(Outcomes { outcomes })
 }
 
 /// "nginx: up"
@@ -81,6 +138,12 @@ pub(super) fn kill(
         .map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned());
     let processes = if signalled == 1 { "process" } else { "processes" };
     put(&format!("{}: {name} sent to {signalled} {processes}\n", clean(unit)))
+}
+
+/// Milliseconds since the Unix epoch.
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -164,6 +164,7 @@ mod tests {
     fn process(pid: u32, depth: u32, age: u64, command: &str) -> ProcessStatus {
         ProcessStatus {
             pid,
+            inner_pid: None,
             parent: 1,
             depth,
             age,

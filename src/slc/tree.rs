@@ -12,7 +12,7 @@ pub(super) fn render(out: &mut String, tree: &[ProcessStatus], count: u64, style
     let rows: Vec<(String, String)> = tree
         .iter()
         .zip(&branches)
-        .map(|(process, branch)| (format!("{branch}{}", process.pid), span(process.age, 2)))
+        .map(|(process, branch)| (format!("{branch}{}", pids_of(process)), span(process.age, 2)))
         .collect();
     let widest = |column: fn(&(String, String)) -> &String| {
         rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0)
@@ -33,6 +33,14 @@ pub(super) fn render(out: &mut String, tree: &[ProcessStatus], count: u64, style
     let more = count.saturating_sub(tree.len() as u64);
     if more > 0 && !tree.is_empty() {
         let _ = writeln!(out, "  and {more} more");
+    }
+}
+
+/// "812", or "812 (1 inside)" in a pid namespace of its own.
+fn pids_of(process: &ProcessStatus) -> String {
+    match process.inner_pid {
+        Some(inner) => format!("{} ({inner} inside)", process.pid),
+        None => process.pid.to_string(),
     }
 }
 

@@ -4,20 +4,31 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::end::{End, Failed, write};
+use super::end::{End, Failed, complain, write};
 use super::style::{Style, clean, state_color};
 use super::{Supervisor, to_json};
 use crate::protocol::Request;
+use crate::protocol::client::ClientError;
 use crate::protocol::message::Changed;
 use crate::supervision::status::Change;
 
-/// Writes one line for each change until the supervisor goes away or Ctrl-C.
+/// Writes one line for each change until Ctrl-C, or until no supervisor comes after one that went
+/// away.
 pub(super) fn run(supervisor: &Supervisor, json: bool, style: &Style) -> Result<End, Failed> {
     end_well_on_ctrl_c();
     let mut client = supervisor.connect()?;
     client.ask(&Request::Watch)?;
     loop {
-        let Changed { change } = client.next(None)?;
+        let change = match client.next(None) {
+            Ok(Changed { change }) => change,
+            Err(ClientError::HungUp) => {
+                complain("the supervisor went away; the next one is asked");
+                (client, _) = supervisor.wait_for_next()?;
+                client.ask(&Request::Watch)?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let line = if json { to_json(&change) } else { render(&change, style) };
         match write(&line) {
             Ok(()) => {}

@@ -293,5 +293,6 @@ fn the_next_supervisor_knows_all_before_it_ends_one() {
     rig.ask(Order::Stop, "b");
     rig.take_done();
     rig.restart_supervisor(units, &["b", "c"]);
-    assert_eq!(rig.take_done(), Vec::<String>::new());
+    // The signal may not have been sent yet when the first supervisor died.
+    assert_eq!(rig.take_done(), ["signal c"]);
 }

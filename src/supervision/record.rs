@@ -7,7 +7,7 @@ use super::why::{Because, Why};
 use super::{Moment, Pid};
 
 /// What is kept on the leaf while a start lives, and in the run directory while it rests.
-/// Unknown fields are ignored and missing ones have defaults, so that two builds understand each
+/// Unknown fields are kept and missing ones have defaults, so that two builds understand each
 /// other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -30,6 +30,9 @@ pub struct Record {
     /// The stop command, if it was running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Pid>,
+    /// Whether the stop command was about to be run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub control_due: bool,
     /// When the start or the stop runs out of time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Moment>,
@@ -45,8 +48,19 @@ pub struct Record {
     /// Restarts in a row without a healthy run.
     #[serde(default)]
     pub attempts: u32,
+    /// What another build knows about this start, and gets back when its turn comes again.
+    #[serde(flatten)]
+    pub others: Others,
 }
+
+/// Fields that this build does not know.
+pub type Others = serde_json::Map<String, serde_json::Value>;
 
 const fn yes() -> bool {
     true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }

@@ -33,6 +33,7 @@ pub fn unit() -> Unit {
         after: Vec::new(),
         pid_file: None,
         enabled: true,
+        delegate: false,
         process: std::sync::Arc::default(),
         limits: Limits::default(),
     }

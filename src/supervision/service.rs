@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::record::Others;
 use super::service_life::{Life, Main};
 use super::status::StateWord;
 use super::unit::{Millis, Reload, Unit};
@@ -88,6 +89,8 @@ pub enum Input {
     Block,
     /// End, for this reason.
     End(Because),
+    /// Kill what lives, for this reason, without asking.
+    Kill(Because),
     /// Read the configuration again.
     Reload,
     /// News from the world about this life.
@@ -101,12 +104,16 @@ pub enum Input {
 pub struct Service {
     pub(super) unit: Arc<Unit>,
     pub(super) want: Want,
+    /// What was wanted before the whole system began to go down, once it does.
+    pub(super) want_before_shutdown: Option<Want>,
     pub(super) state: State,
     pub(super) since: Moment,
     pub(super) starts: u64,
     pub(super) restarts: u32,
     pub(super) attempts: u32,
     pub(super) last_exit: Option<Exit>,
+    /// What another build has kept about this start.
+    pub(super) others: Option<Box<Others>>,
 }
 
 impl Service {
@@ -116,12 +123,14 @@ impl Service {
         Self {
             unit,
             want: Want::Down,
+            want_before_shutdown: None,
             state: State::Down { why },
             since: now,
             starts: 0,
             restarts: 0,
             attempts: 0,
             last_exit: None,
+            others: None,
         }
     }
 
@@ -145,6 +154,15 @@ impl Service {
         self.want = want;
         self.attempts = 0;
         self.restarts = 0;
+    }
+
+    /// Wants it down because everything goes down. A supervisor that is killed on the way leaves
+    /// to the next what was wanted before.
+    pub const fn go_down(&mut self) {
+        if self.want_before_shutdown.is_none() {
+            self.want_before_shutdown = Some(self.want);
+        }
+        self.set_want(Want::Down);
     }
 
     /// The state.
@@ -244,15 +262,19 @@ impl Service {
     }
 
     /// The one function that changes the state. Says so by [`Action::Changed`] and keeps it by
-    /// [`Action::Save`].
+    /// [`Action::Save`], which comes before what is done to a leaf that is there already: a
+    /// supervisor that is killed in between must not leave a half-ended service that nobody ends.
     pub fn step(&mut self, input: Input, now: Moment, out: &mut Vec<Action>) {
         let from = self.word();
         let record = self.record();
+        let lived = self.life().is_some();
+        let first = out.len();
         let state = std::mem::replace(&mut self.state, State::Blocked);
         self.state = match input {
             Input::Begin => self.begin(state, now, out),
             Input::Block => block(state),
             Input::End(because) => self.end(state, because, now, out),
+            Input::Kill(because) => self.kill_at_once(state, because, now, out),
             Input::Reload => self.reload(state, now, out),
             Input::World(event) => self.world(state, event, now, out),
             Input::Tick => self.tick(state, now, out),
@@ -265,7 +287,9 @@ impl Service {
         }
         let after = self.record();
         if record != after {
-            out.push(Action::Save { name: self.unit.name.clone(), record: after });
+            let place = if lived && self.life().is_some() { first } else { out.len() };
+            let save = Action::Save { name: self.unit.name.clone(), record: after };
+            out.insert(place, save);
         }
     }
 
@@ -286,6 +310,7 @@ impl Service {
         // Every attempt since a person's order is a restart, also one that was blocked in between.
         self.restarts += u32::from(self.attempts > 0);
         self.starts += 1;
+        self.others = None;
         out.push(Action::Spawn {
             unit: Arc::clone(&self.unit),
             start: self.starts,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::service::{STUCK_AFTER, Service, State};
 use super::service_life::{Control, Life};
+use super::unit::KillMode;
 use super::why::{Because, Why};
 use super::{Action, Moment, Role, Who};
 
@@ -58,19 +59,44 @@ impl Service {
         now: Moment,
         out: &mut Vec<Action>,
     ) -> State {
-        use super::unit::KillMode;
-        let who = match (self.unit.stop.kill_mode, life.main_pid(self.unit.kind)) {
-            (KillMode::Mixed, Some(main)) => Who::One(main),
-            (KillMode::Mixed, None) | (KillMode::ControlGroup, _) => Who::All,
-        };
+        let who = self.who_is_stopped(&life);
         life.control = Control::None;
         self.send_stop_signal(&life, who, out);
         State::Stopping { life, because, kill_at: now + self.unit.stop.grace }
     }
 
+    /// Who gets the stop signal.
+    pub(super) fn who_is_stopped(&self, life: &Life) -> Who {
+        match (self.unit.stop.kill_mode, life.main_pid(self.unit.kind)) {
+            (KillMode::Mixed, Some(main)) => Who::One(main),
+            (KillMode::Mixed, None) | (KillMode::ControlGroup, _) => Who::All,
+        }
+    }
+
     pub(super) fn send_stop_signal(&self, life: &Life, who: Who, out: &mut Vec<Action>) {
         let (name, start, signal) = (self.unit.name.clone(), life.start, self.unit.stop.signal);
         out.push(Action::Signal { name, start, who, signal });
+    }
+
+    /// Kills what lives; the time for asking is over.
+    pub(super) fn kill_at_once(
+        &self,
+        state: State,
+        because: Because,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        match state {
+            State::Starting { life, .. }
+            | State::Up { life }
+            | State::Reloading { life, .. }
+            | State::Stopping { life, .. }
+            | State::Killing { life, .. } => self.kill(life, because, now, out),
+            State::Blocked | State::Waiting { .. } | State::Done => {
+                State::Down { why: Why::Ended(because) }
+            }
+            rest @ (State::Down { .. } | State::Failed { .. }) => rest,
+        }
     }
 
     pub(super) fn kill(

@@ -6,7 +6,7 @@ use super::service_life::{Control, First, Life, Main};
 use super::status::StateWord;
 use super::unit::Kind;
 use super::why::{Because, Exit, Why};
-use super::{Action, Event, Moment, Want};
+use super::{Action, Event, Moment, Role, Want};
 
 impl Service {
     /// Takes over what an earlier supervisor left: a living start when `populated`, a state of
@@ -16,6 +16,7 @@ impl Service {
         self.starts = self.starts.max(record.start);
         self.restarts = record.restarts;
         self.attempts = record.attempts;
+        self.others = (!record.others.is_empty()).then(|| Box::new(record.others.clone()));
         self.want = if record.wanted { Want::Up } else { Want::Down };
         self.since = record.since.min(now);
         let because = record.because.clone().unwrap_or(Because::Asked);
@@ -43,6 +44,9 @@ impl Service {
             StateWord::Stopping | StateWord::Killing => {
                 let mut life = life();
                 life.control = record.control.map_or(Control::None, Control::Running);
+                if populated && record.state == StateWord::Stopping {
+                    self.stop_again(&mut life, record, out);
+                }
                 State::Stopping { life, because, kill_at: record.deadline.unwrap_or(now) }
             }
             StateWord::Waiting => State::Waiting {
@@ -65,8 +69,20 @@ impl Service {
         }
         if !populated {
             self.step(Input::World(Event::Emptied), now, out);
-        } else if record.first.is_none() && self.ends_with_first(record.state) {
+            return;
+        }
+        if record.first.is_none() && self.ends_with_first(record.state) {
             self.step(Input::End(Because::FirstEnded(Exit::Unknown)), now, out);
+        }
+    }
+
+    /// Does again what the earlier supervisor may have been killed before, as it kept the state
+    /// first. A second stop signal does no harm.
+    fn stop_again(&self, life: &mut Life, record: &Record, out: &mut Vec<Action>) {
+        if record.control_due && self.unit.stop.command.is_some() {
+            self.spawn_control(life, Role::Stop, out);
+        } else if record.control.is_none() {
+            self.send_stop_signal(life, self.who_is_stopped(life), out);
         }
     }
 
@@ -98,12 +114,16 @@ impl Service {
             start: self.starts,
             state: self.word(),
             since: self.since,
-            wanted: self.want == Want::Up,
+            wanted: self.want_before_shutdown.unwrap_or(self.want) == Want::Up,
             first: life.and_then(Life::first_pid),
             main: self.main_pid(),
             control: match (&self.state, life.map(|life| life.control)) {
                 (State::Stopping { .. }, Some(Control::Running(pid))) => Some(pid),
                 _ => None,
+            },
+            control_due: match (&self.state, life.map(|life| life.control)) {
+                (State::Stopping { .. }, Some(control)) => control == Control::Asked,
+                _ => false,
             },
             deadline: match &self.state {
                 State::Starting { give_up, .. } => *give_up,
@@ -115,6 +135,7 @@ impl Service {
             why,
             restarts: self.restarts,
             attempts: self.attempts,
+            others: self.others.as_deref().cloned().unwrap_or_default(),
         }
     }
 }

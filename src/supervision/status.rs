@@ -162,6 +162,9 @@ pub const MAX_TREE: usize = 512;
 pub struct ProcessStatus {
     /// Its id as the supervisor sees it.
     pub pid: u32,
+    /// Its id in a pid namespace of its own, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner_pid: Option<u32>,
     /// Its parent's id.
     pub parent: u32,
     /// How deep it stands below a process whose parent is outside the leaf: 0 and up.

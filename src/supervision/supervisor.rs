@@ -121,9 +121,19 @@ impl Supervisor {
     pub fn go_down(&mut self, now: Moment) {
         self.going_down = true;
         for (name, slot) in &mut self.slots {
-            slot.service.set_want(Want::Down);
+            slot.service.go_down();
             slot.because = Because::Shutdown;
             self.restless.insert(name.clone());
+        }
+        self.settle(now);
+    }
+
+    /// Kills whatever still lives on the way down: the time for all of it is over, and nobody
+    /// waits for anybody any more.
+    pub fn kill_all(&mut self, now: Moment) {
+        let names: Vec<UnitName> = self.slots.keys().cloned().collect();
+        for name in names {
+            self.apply(&name, Input::Kill(Because::Shutdown), now);
         }
         self.settle(now);
     }

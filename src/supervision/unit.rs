@@ -42,6 +42,8 @@ pub struct Unit {
     pub process: Arc<Process>,
     /// What the unit's cgroup may use.
     pub limits: Limits,
+    /// Whether the leaf is the service's own, to make cgroups in and to hand controllers down.
+    pub delegate: bool,
 }
 
 /// When a service counts as up, and when its first process decides.

@@ -43,6 +43,7 @@ pub(super) struct Draft {
     pub process: Process,
     pub limits: Limits,
     pub enabled: Option<bool>,
+    pub delegate: Option<bool>,
 }
 
 /// SIGTERM (signal(7)).
@@ -87,6 +88,7 @@ impl Draft {
             enabled: self.enabled.unwrap_or(true),
             process: shared(self.process),
             limits: self.limits,
+            delegate: self.delegate.unwrap_or(false),
         })
     }
 

@@ -91,6 +91,8 @@ const KEYS: &[Key] = &[
         read: |d, n, r, form| d.limits.pids = r.scalar(n, form, |t| whole(t, 1, 4_194_304)).map(i64::unsigned_abs) },
     Key { name: "cpus", help: "the most CPUs it may use", form: "a number from 0.01 to 10000 such as 1.5",
         read: |d, n, r, form| d.limits.milli_cpus = r.scalar(n, form, milli_cpus) },
+    Key { name: "delegate", help: "whether its cgroup is its own to divide", form: BOOLEAN,
+        read: |d, n, r, form| d.delegate = r.scalar(n, form, boolean) },
     Key { name: "enabled", help: "whether it starts by itself", form: BOOLEAN,
         read: |d, n, r, form| d.enabled = r.scalar(n, form, boolean) },
 ];

@@ -99,6 +99,7 @@ fn status(name: &str, state: StateWord) -> Status {
         processes: 1,
         tree: vec![ProcessStatus {
             pid: 100,
+            inner_pid: None,
             parent: 1,
             depth: 0,
             age: 1,
@@ -123,6 +124,11 @@ impl Canned {
     fn answer(&mut self, id: CallId, request: Request, now: u64) {
         let reply = match request {
             Request::Watch => return self.watching.push(id),
+            Request::Power(_) => Err(Failure::NoPower { reason: "this is a stand-in".into() }),
+            Request::Upgrade { program } => Err(Failure::NoUpgrade {
+                program: program.unwrap_or_default(),
+                reason: "this is a stand-in".into(),
+            }),
             Request::List => Ok(Reply::List(self.listing())),
             Request::Status { units } => units
                 .iter()
@@ -158,7 +164,11 @@ impl Canned {
         services
             .extend((2..self.services).map(|number| summary(&format!("s{number}"), StateWord::Up)));
         let text = "bad.yml:1:1: unknown key\n1 | x: y".into();
-        Listing { services, problems: vec![Problem { name: "bad".into(), text }] }
+        Listing {
+            services,
+            problems: vec![Problem { name: "bad".into(), text }],
+            notice: String::new(),
+        }
     }
 
     fn outcome(&mut self, unit: &str, state: StateWord, now: u64) -> Outcome {

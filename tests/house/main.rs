@@ -5,9 +5,11 @@
 //! - `stopping`: what a stop must achieve, and how.
 //! - `restarting`: back-off, giving up, oneshots, readiness.
 //! - `order`: dependencies, and units that are wrong.
+//! - `power`: going down for an init, and cgroups that services divide.
 //! - `pid_files`: what a PID file may say.
 //! - `birth`: what a service finds when it is born.
 //! - `survival`: the supervisor killed, doubled, idle, or without rights.
+//! - `upgrade`: the supervisor replaced while people wait.
 //! - `client`: `slc` and the socket.
 
 #[path = "mod.rs"]
@@ -19,6 +21,8 @@ mod daemons;
 mod nasty;
 mod order;
 mod pid_files;
+mod power;
 mod restarting;
 mod stopping;
 mod survival;
+mod upgrade;

@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -40,6 +40,8 @@ pub struct House {
     cgroup: Subtree,
     sealed: bool,
     launcher: Option<Child>,
+    /// How the last one ended that did so while it was waited for its answer.
+    last_end: Option<ExitStatus>,
 }
 
 /// What a command of `slc` gave.
@@ -85,7 +87,7 @@ impl House {
         for folder in ["units", "run", "log"] {
             fs::create_dir(dir.path().join(folder)).expect("mkdir");
         }
-        let house = Self { dir, cgroup: Subtree::new(), sealed, launcher: None };
+        let house = Self { dir, cgroup: Subtree::new(), sealed, launcher: None, last_end: None };
         for (name, text) in files {
             house.write(name, &text.replace("{dir}", house.path("").to_str().expect("UTF-8")));
         }
@@ -137,38 +139,72 @@ impl House {
 
     /// Starts the supervisor and waits until it answers.
     pub fn launch(&mut self) {
+        let answers = self.launch_behind(&[]);
+        assert!(answers, "the supervisor ended; it says:\n{}", self.read("launcher.log"));
+    }
+
+    /// Starts the supervisor behind the words of a command, which must execute it in its own
+    /// process, and waits until it answers; `false` when it has ended instead.
+    pub fn launch_behind(&mut self, words: &[&str]) -> bool {
+        self.launch_as(words, &[])
+    }
+
+    /// Starts the supervisor with more options, and waits until it answers; `false` when it has
+    /// ended instead.
+    pub fn launch_with(&mut self, options: &[&str]) -> bool {
+        self.launch_as(&[], options)
+    }
+
+    fn launch_as(&mut self, words: &[&str], options: &[&str]) -> bool {
         assert!(self.launcher.is_none(), "the supervisor runs already");
-        let binary = env!("CARGO_BIN_EXE_service-launcher");
-        let mut command = if self.sealed {
-            let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/sealed"));
-            command.arg(binary);
-            command
-        } else {
-            Command::new(binary)
-        };
+        let mut before: Vec<&str> = words.to_vec();
+        if self.sealed {
+            before.push(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/sealed"));
+        }
+        before.push(env!("CARGO_BIN_EXE_service-launcher"));
         let log = File::options().create(true).append(true).open(self.path("launcher.log"));
         let log = log.expect("launcher.log");
-        let child = command
+        let child = Command::new(before[0])
+            .args(&before[1..])
             .args(self.arguments())
+            .args(options)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("dup"))
             .stderr(log)
             .spawn()
             .expect("service-launcher");
         self.launcher = Some(child);
-        let mut gone = None;
-        let answers = eventually(PATIENCE, || {
-            gone = self.launcher.as_mut().and_then(|child| child.try_wait().expect("wait"));
-            gone.is_some() || self.call("Version", json!({})).is_ok()
+        let mut ended = None;
+        let came = eventually(PATIENCE, || {
+            ended = self.ended();
+            ended.is_some() || self.call("Version", json!({})).is_ok()
         });
-        if gone.is_some() {
-            self.launcher = None;
-        }
-        assert!(
-            answers && gone.is_none(),
-            "the supervisor does not answer ({gone:?}); it says:\n{}",
-            self.read("launcher.log")
-        );
+        assert!(came, "the supervisor does not answer; it says:\n{}", self.read("launcher.log"));
+        self.last_end = ended;
+        ended.is_none()
+    }
+
+    /// Waits until the supervisor has ended by itself, and gives its exit code.
+    pub fn wait_for_end(&mut self) -> Option<i32> {
+        let mut status = self.last_end.take();
+        eventually(PATIENCE, || {
+            status = status.or_else(|| self.ended());
+            status.is_some()
+        });
+        assert!(status.is_some(), "it does not end:\n{}", self.read("launcher.log"));
+        status.and_then(|status| status.code())
+    }
+
+    /// How the supervisor ended, if it has; then there is none any more.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.launcher.as_mut()?.try_wait().expect("wait")?;
+        self.launcher = None;
+        Some(status)
+    }
+
+    /// Whether there is a supervisor that was not seen to end.
+    pub fn is_supervised(&self) -> bool {
+        self.launcher.is_some()
     }
 
     /// The supervisor's process.

@@ -1,0 +1,98 @@
+//! What happens, and what may come of it.
+
+use treeward::supervision::status::StateWord::{self, Down, Up};
+
+use crate::house::program;
+
+/// What happens to the unit `target`, and what may have become of it when the supervisor was
+/// killed meanwhile.
+pub struct Scene {
+    pub name: &'static str,
+    pub target: Target,
+    /// What `target` is before.
+    pub from: StateWord,
+    /// What happens.
+    pub act: Act,
+    /// What the next supervisor may bring `target` to.
+    pub to: &'static [StateWord],
+    /// Whether the bystanders must be the same processes afterwards.
+    pub undisturbed: bool,
+}
+
+/// What kind of service `target` is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A daemon that forks twice and keeps two children; it is started again when it dies.
+    Family,
+    /// One that ignores SIGTERM, so that it is killed after its grace period.
+    Stubborn,
+    /// One that is stopped by a command.
+    Commanded,
+}
+
+impl Target {
+    /// The unit, and the number of its processes when it is up.
+    pub fn unit(self) -> (String, usize) {
+        let family = format!("command: {} 0 2\n", program("family"));
+        match self {
+            Self::Family => (family + RESTARTED, 3),
+            Self::Stubborn => (
+                "command: [sh, -c, \"trap '' TERM; while :; do sleep 1000; done\"]\n\
+                 stop_grace_period: 100ms\n"
+                    .to_owned(),
+                2,
+            ),
+            Self::Commanded => {
+                (family + "stop_command: [sh, -c, 'echo x >> {dir}/stopped; exec sleep 0.02']\n", 3)
+            }
+        }
+    }
+}
+
+const RESTARTED: &str = "restart: always\nrestart_delay: 0s\nrestart_max_attempts: 0\n\
+                         reload_signal: WINCH\n";
+
+pub enum Act {
+    /// An order by its method.
+    Order(&'static str),
+    /// Every process of the target dies.
+    Death,
+    /// A unit file comes, and the files are read again.
+    ReadUnits,
+    /// The supervisor becomes its own program anew.
+    Upgrade,
+    /// The supervisor is asked to end.
+    Term,
+    /// The supervisor starts, and finds nothing.
+    ColdStart,
+    /// The supervisor starts, and finds the services of one that was killed.
+    Adoption,
+}
+
+const fn scene(
+    name: &'static str,
+    target: Target,
+    from: StateWord,
+    act: Act,
+    to: &'static [StateWord],
+) -> Scene {
+    let undisturbed = !matches!(act, Act::Term | Act::ColdStart);
+    Scene { name, target, from, act, to, undisturbed }
+}
+
+pub const SCENES: &[Scene] = &[
+    scene("start", Target::Family, Down, Act::Order("Start"), &[Up, Down]),
+    scene("stop", Target::Family, Up, Act::Order("Stop"), &[Up, Down]),
+    scene("stop and kill", Target::Stubborn, Up, Act::Order("Stop"), &[Up, Down]),
+    scene("stop by command", Target::Commanded, Up, Act::Order("Stop"), &[Up, Down]),
+    scene("restart", Target::Family, Up, Act::Order("Restart"), &[Up]),
+    scene("restart and kill", Target::Stubborn, Up, Act::Order("Restart"), &[Up]),
+    scene("reload", Target::Family, Up, Act::Order("Reload"), &[Up]),
+    scene("death", Target::Family, Up, Act::Death, &[Up]),
+    scene("read units", Target::Family, Up, Act::ReadUnits, &[Up]),
+    scene("upgrade", Target::Family, Up, Act::Upgrade, &[Up]),
+    scene("going down", Target::Family, Up, Act::Term, &[Up]),
+    scene("cold start", Target::Family, Up, Act::ColdStart, &[Up]),
+    scene("adoption", Target::Family, Up, Act::Adoption, &[Up]),
+    scene("adoption of one stopped", Target::Family, Down, Act::Adoption, &[Down]),
+];
