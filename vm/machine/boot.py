@@ -25,7 +25,7 @@ class Spec:
     examples: tuple = ()
     units: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
-    fstab: str = "# Nothing but the root, and that is mounted.\n"
+    fstab: str = "overlay / overlay defaults 0 0\n"
     append: str = ""
     handed_over: bool = True
     shell: bool = True
@@ -56,7 +56,7 @@ def arguments(spec, directory):
     """What QEMU is told beside its accelerator and its lines."""
     kernel = "generic" if spec.root == "9p" else "cloud"
     initrd = PLACE / f"initrd-{kernel}.cpio"
-    words = ["console=ttyS0", "loglevel=3", "panic=-1", "init=/init"]
+    words = ["console=ttyS0", "loglevel=3", "panic=-1", "ro", "init=/init"]
     told = ["-smp", "2", "-m", str(spec.memory), "-nic", "user,model=virtio-net-pci"]
     match spec.root:
         case "squashfs":

@@ -39,7 +39,7 @@ LABEL=treeward  /         ext4   noatime,errors=remount-ro  0 1
 tmpfs           /srv      tmpfs  size=1m,mode=0700          0 0
 tmpfs           /srv/two  tmpfs  size=1m,x-mount.mkdir      0 0
 """,
-    append=f"ro treeward.shutdown-timeout={SHUTDOWN}",
+    append=f"treeward.shutdown-timeout={SHUTDOWN}",
 )
 
 

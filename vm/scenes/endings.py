@@ -2,7 +2,7 @@
 
 from machine.boot import Spec
 
-SPEC = Spec(examples=("cron",), handed_over=False, append="ro", fstab="overlay / overlay rw 0 0\n")
+SPEC = Spec(examples=("cron",), handed_over=False)
 
 
 def ctrl_alt_del(machine):

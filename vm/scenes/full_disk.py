@@ -5,7 +5,7 @@ from machine.boot import Spec
 SPEC = Spec(
     examples=("cron", "network-up"),
     units={"talker": "command: [sh, -c, 'while :; do echo still here; sleep 1; done']\nstop_signal: KILL\n"},
-    append="rw vm.overlay=12m vm.full",
+    append="vm.overlay=12m vm.full",
 )
 
 

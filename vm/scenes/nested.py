@@ -27,8 +27,7 @@ enabled: false
 SPEC = Spec(
     examples=("cron", "network-up"),
     units={"runit": RUNIT, "systemd": SYSTEMD},
-    fstab="overlay / overlay rw 0 0\n/dev/vda /srv/guest squashfs ro,x-mount.mkdir 0 0\n",
-    append="ro",
+    fstab="overlay / overlay defaults 0 0\n/dev/vda /srv/guest squashfs ro,x-mount.mkdir 0 0\n",
 )
 # Under TCG a guest takes ten to twenty times what it takes on the host.
 LONG = 300

@@ -3,7 +3,7 @@
 from machine.boot import Spec
 
 SPEC = Spec(
-    root="ext4", examples=("agetty-ttyS0", "network-up"), append="ro",
+    root="ext4", examples=("agetty-ttyS0", "network-up"),
     fstab="/dev/vda / ext4 ro 0 0\n",
 )
 

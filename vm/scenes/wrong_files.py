@@ -14,7 +14,7 @@ only-two           /words
 tmpfs              /srv       tmpfs    size=1m   0 0
 /dev/nowhere-swap  none       swap     sw        0 0
 """,
-    append="ro vm.remove=/etc/hostname",
+    append="vm.remove=/etc/hostname",
 )
 
 
