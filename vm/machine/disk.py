@@ -59,6 +59,8 @@ def initramfs_files(files):
     files = dict(files)
     for program in ("init", "service-launcher", "slc", "run-on-pid-ns"):
         files[program] = File(link=f"/usr/local/bin/{program}")
+    # The supervisor makes its log directory, and nothing above it.
+    files["var/log/.keep"] = File()
     files["bin/busybox"] = File((PLACE / "root/bin/busybox").read_bytes(), 0o755)
     for applet in APPLETS:
         files[f"bin/{applet}"] = File(link="busybox")

@@ -81,6 +81,18 @@ class Machine:
         """Writes a file inside."""
         self.run(f"mkdir -p $(dirname {path}) && printf %s {shlex.quote(text)} >{path}")
 
+    def maintenance(self):
+        """Answers sulogin(8) on the console with root's password, and waits for its shell."""
+        self.console.expect(r"\(or press Control-D to continue\): $", SOON, "the question for root's password")
+        for _ in range(5):
+            # What comes before it has turned the echo off is thrown away, and it does not say when.
+            self.console.send("treeward\n")
+            try:
+                return self.console.expect(r"# $", 20)
+            except Failed:
+                continue
+        raise Failed("expected the prompt of the emergency shell after root's password; there is none")
+
     def on_console(self, pattern, limit=SOON, what=None):
         """Waits for a text that was, or will be, on the console of this boot."""
         return self.console.expect(pattern, limit, what, again=True)

@@ -9,9 +9,7 @@ def emergency_shell(machine):
     """The directory is named, and a shell answers on the console."""
     machine.console.expect(r"^.*/etc/nowhere.*$", 180, "a line about /etc/nowhere")
     machine.console.expect(r"(?i)shell", 300, "a word about the emergency shell")
-    machine.console.expect(r"password for maintenance", 60, "the question for root's password")
-    machine.console.send("treeward\n")
-    machine.console.expect(r"# $", 60, "the prompt of the emergency shell")
+    machine.maintenance()
 
 
 def repaired(machine):

@@ -26,7 +26,7 @@ def comes_up(machine):
 
 def wrong_fstab(machine):
     """Each wrong line of the fstab is named on the console."""
-    for what in ("/dev/nowhere", "nosuchfs", "/words", "/dev/nowhere-swap"):
+    for what in ("/dev/nowhere", "/media", "line 6", "/dev/nowhere-swap"):
         machine.on_console(rf"^.*{what}\b.*$", 10, f"a line about {what}")
 
 
