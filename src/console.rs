@@ -2,14 +2,13 @@
 //! its own FIFO of the log lane. Neither may ever hold up the loop: a line that finds no room is
 //! lost.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 
 use log::LevelFilter;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use simplelog::{CombinedLogger, Config, ConfigBuilder, SharedLogger, WriteLogger};
 use time::format_description::BorrowedFormatItem;
@@ -46,14 +45,13 @@ pub fn init(flush: Flush, level: LevelFilter) {
     let _ = CombinedLogger::init(both);
 }
 
-/// Sends a copy of each line to this FIFO, which must exist.
+/// Sends a copy of each line to this FIFO.
 ///
 /// # Errors
-/// What open(2) said.
-pub fn also_to(fifo: &Path) -> io::Result<()> {
-    let file =
-        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(fifo)?;
-    let _ = FIFO.set(file);
+/// What fcntl(2) said.
+pub fn also_to(fifo: OwnedFd) -> io::Result<()> {
+    fcntl(&fifo, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let _ = FIFO.set(File::from(fifo));
     Ok(())
 }
 

@@ -195,6 +195,18 @@ fn what_is_no_plain_file_is_refused_without_waiting_and_the_others_load() {
 }
 
 #[test]
+fn a_file_that_is_longer_than_its_size_says_is_read_to_its_end() {
+    let directory = Directory::new();
+    // Files of /proc have no size before they are read.
+    let source = "/proc/sys/kernel/ostype";
+    assert_eq!(fs::metadata(source).unwrap().len(), 0);
+    std::os::unix::fs::symlink(source, directory.path("proc.yml")).unwrap();
+    let answer = directory.refusal("proc");
+    assert!(answer.contains("a single value is written here"), "{answer}");
+    assert!(answer.contains("    1 | Linux\n      | ^^^^^\n"), "{answer}");
+}
+
+#[test]
 fn names_that_are_no_utf8_are_bad_units_too() {
     use std::os::unix::ffi::OsStrExt;
     let directory = Directory::new();

@@ -6,19 +6,25 @@
 //! ```
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::sys::stat::Mode;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::mkdir;
 
-use super::leaf::Leaf;
+use super::leaf::{Leaf, LeafDir};
 use super::membership::{Membership, Mount, cgroup2_mounts, is_within, own_cgroup};
 use super::{Error, errno_of};
 
 const SUPERVISOR: &str = "supervisor";
 const SERVICES: &str = "services";
+
+/// The mode of a cgroup's directory.
+const MODE: Mode = Mode::from_bits_truncate(0o755);
 
 /// What is asked of the kernel for every group, where it can be had.
 const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
@@ -54,6 +60,8 @@ pub struct Tree {
     root: PathBuf,
     /// The root as `/proc/PID/cgroup` names it.
     cgroup: String,
+    /// The directory of all groups.
+    services: Arc<OwnedFd>,
 }
 
 impl Tree {
@@ -78,10 +86,13 @@ impl Tree {
         let cgroup = mount
             .and_then(|mount| mount.cgroup_at(&root))
             .ok_or_else(|| Error::at("find the mount of", &root, Errno::ENODEV))?;
-        let tree = Self { root, cgroup };
-        make_dir_if_missing(&tree.supervisor_path())?;
-        make_dir_if_missing(&tree.services_path())?;
-        Ok(tree)
+        make_dir_if_missing(&root.join(SUPERVISOR))?;
+        let services = root.join(SERVICES);
+        make_dir_if_missing(&services)?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = open(&services, flags, Mode::empty());
+        let services = Arc::new(dir.map_err(|e| Error::at("open", &services, e))?);
+        Ok(Self { root, cgroup, services })
     }
 
     /// The root directory, absolute and without symbolic links.
@@ -157,16 +168,44 @@ impl Tree {
     /// # Errors
     /// EEXIST when there is such a leaf already: a leaf is never used twice.
     pub fn make_leaf(&self, group: &str, number: u64) -> Result<Leaf, Error> {
-        let leaf = self.leaf(group, number);
-        let made = make_dir(leaf.path());
-        match made {
-            Err(error) if error.errno() == Errno::ENOENT => {
-                make_dir_if_missing(&self.group_path(group))?;
-                make_dir(leaf.path())?;
+        let below = format!("{group}/{number}");
+        let made = match self.make_below(&below) {
+            Err(Errno::ENOENT) => {
+                self.make_group(group)?;
+                self.make_below(&below)
             }
-            other => other?,
-        }
+            other => other,
+        };
+        let leaf = self.leaf(group, number);
+        made.map_err(|errno| Error::at("mkdir", leaf.path(), errno))?;
         Ok(leaf)
+    }
+
+    /// Makes a group; one that is there is fine.
+    ///
+    /// # Errors
+    /// When the kernel makes no more cgroups.
+    pub fn make_group(&self, group: &str) -> Result<(), Error> {
+        match self.make_below(group) {
+            Err(errno) if errno != Errno::EEXIST => {
+                Err(Error::at("mkdir", &self.group_path(group), errno))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a leaf's directory, to start a process in it.
+    ///
+    /// # Errors
+    /// ENOENT when the leaf does not exist.
+    pub fn open_leaf(&self, group: &str, number: u64) -> Result<LeafDir, Error> {
+        LeafDir::open(&*self.services, Path::new(&format!("{group}/{number}")))
+            .map_err(|errno| Error::at("open", self.leaf(group, number).path(), errno))
+    }
+
+    /// mkdir(2) with the mode a cgroup has, without a walk from the root of the file system.
+    fn make_below(&self, path: &str) -> Result<(), Errno> {
+        mkdirat(&*self.services, path, MODE)
     }
 
     /// Makes a short-lived leaf outside `services`, where no group can have its name. One that a
@@ -286,7 +325,7 @@ fn controllers_of(dir: &Path) -> Vec<String> {
 
 /// mkdir(2) with the mode a cgroup has.
 fn make_dir(path: &Path) -> Result<(), Error> {
-    mkdir(path, Mode::from_bits_truncate(0o755)).map_err(|errno| Error::at("mkdir", path, errno))
+    mkdir(path, MODE).map_err(|errno| Error::at("mkdir", path, errno))
 }
 
 fn make_dir_if_missing(path: &Path) -> Result<(), Error> {

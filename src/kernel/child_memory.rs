@@ -1,16 +1,17 @@
-//! Memory that a child has after the clone: what it needs is put here, because the heap stays
-//! behind (see [`super::heap`]).
+//! Memory that we share with children after the clone: what they need is put here, because the
+//! heap stays behind (see [`super::heap`]), and how far they have come they say here.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_char, c_void};
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
 use super::Error;
 
-/// A piece of ordinary anonymous memory that is filled from its start. Everything that was put in
-/// stays where it is until the piece is dropped.
+/// A piece of memory that is filled from its start. Everything that was put in stays where it is
+/// until the piece is dropped; children keep it until they execute a program.
 #[derive(Debug)]
 pub(super) struct ChildMemory {
     base: *mut u8,
@@ -18,17 +19,43 @@ pub(super) struct ChildMemory {
     used: usize,
 }
 
+/// One number that a child may change and we read. It belongs to the piece that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cell(usize);
+
 impl ChildMemory {
-    /// Takes a piece of `size` bytes from the kernel.
+    /// Takes a piece of `size` bytes from the kernel, which gives pages when they are written to.
     pub(super) fn new(size: usize) -> Result<Self, Error> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe { libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0) };
         if base == libc::MAP_FAILED {
             return Err(Error::new("map", format!("{size} bytes"), Errno::last()));
         }
         Ok(Self { base: base.cast(), size, used: 0 })
+    }
+
+    /// How many bytes are free.
+    pub(super) const fn room(&self) -> usize {
+        self.size - self.used
+    }
+
+    /// Puts in a cell that holds 0. Gives it, and where the child finds it.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub(super) fn put_cell(&mut self) -> Result<(Cell, *const AtomicU64), Error> {
+        let place = self.put(&[0_u64])?;
+        Ok((Cell(place.addr() - self.base.addr()), place.cast()))
+    }
+
+    /// What a cell holds now.
+    pub(super) fn read(&self, cell: Cell) -> u64 {
+        // SAFETY: the cell is at this place inside the mapping, aligned, and only ever changed as
+        // an atomic number.
+        let cell = unsafe { &*self.base.add(cell.0).cast::<AtomicU64>() };
+        cell.load(Ordering::Acquire)
     }
 
     /// Copies the values in. Gives where they are.

@@ -1,18 +1,17 @@
-//! Files of the run directory, and small files that others write.
+//! Locks and directories of ours, and small files that others write.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::stat::Mode;
-use nix::unistd::{Uid, mkfifo};
+use nix::unistd::Uid;
 
 use super::{Error, errno_of};
 
@@ -21,39 +20,6 @@ const WANTED_NOFILE: u64 = 65_536;
 
 /// The kernel's own limit on symbolic links in one path.
 const MAX_LINKS: usize = 40;
-
-/// Makes a FIFO, or keeps the one that is there.
-///
-/// # Errors
-/// EEXIST when something else is there; a symbolic link counts as something else.
-pub fn make_fifo(path: &Path, mode: u32) -> Result<(), Error> {
-    let bits = Mode::from_bits_truncate(mode);
-    match mkfifo(path, bits) {
-        Err(Errno::EEXIST) if is_fifo(path) => Ok(()),
-        // The umask has its say in mkfifo(3), and not here.
-        Ok(()) => fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
-            .map_err(|e| Error::io("set the mode of", path, &e)),
-        Err(errno) => Err(Error::at("make the FIFO", path, errno)),
-    }
-}
-
-fn is_fifo(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
-}
-
-/// Opens a FIFO for a program to write its output to: for reading, too, so that the program never
-/// gets SIGPIPE when nobody reads, and blocking, as programs expect of their output.
-///
-/// # Errors
-/// ENOENT when there is none, EINVAL when it is something else.
-pub fn open_fifo_for_writer(path: &Path) -> Result<OwnedFd, Error> {
-    // Looked at first, because to open a device can have an effect.
-    if !is_fifo(path) && path.exists() {
-        return Err(Error::at("write to a FIFO at", path, Errno::EINVAL));
-    }
-    let file = File::options().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path);
-    file.map(OwnedFd::from).map_err(|e| Error::io("open", path, &e))
-}
 
 /// Reads a small file that somebody else writes (a PID file). It must be a regular file; and no
 /// symbolic link on the way may belong to anyone but root and the caller, so that nobody can

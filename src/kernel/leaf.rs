@@ -2,14 +2,14 @@
 
 use std::ffi::{CStr, CString};
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{Mode, fstat};
 
 use super::cgroup::{directories, remove_dir_if_there};
 use super::membership::{cgroup_of, is_within};
@@ -28,6 +28,43 @@ pub struct Leaf {
     path: PathBuf,
     /// The leaf as `/proc/PID/cgroup` names it.
     cgroup: String,
+}
+
+/// A leaf's directory while a process is started in it: what is to be done by name is done here
+/// without a walk through the file system.
+#[derive(Debug)]
+pub struct LeafDir(OwnedFd);
+
+impl LeafDir {
+    pub(super) fn open(below: impl AsFd, path: &Path) -> Result<Self, Errno> {
+        // Not open(3): musl makes a second call of it, for Linux before 2.6.23.
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(below, path, flags, Mode::empty()).map(Self)
+    }
+
+    /// As [`Leaf::inode`]; 0, which no leaf has, when the kernel does not tell.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        fstat(&self.0).map_or(0, |stat| stat.st_ino)
+    }
+
+    /// As [`Leaf::set_record`].
+    ///
+    /// # Errors
+    /// As [`Leaf::set_record`].
+    pub fn set_record(&self, record: &[u8]) -> Result<(), Error> {
+        let set = match record.len() {
+            0..=MAX_RECORD => sys::fset_xattr(self.0.as_fd(), RECORD, record),
+            _ => Err(Errno::E2BIG),
+        };
+        set.map_err(|errno| Error::new("set", "the attribute user.treeward of a leaf", errno))
+    }
+}
+
+impl AsFd for LeafDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 impl Leaf {
@@ -57,9 +94,8 @@ impl Leaf {
     ///
     /// # Errors
     /// ENOENT when the leaf does not exist.
-    pub fn open(&self) -> Result<OwnedFd, Error> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        open(&self.path, flags, Mode::empty()).map_err(|e| Error::at("open", &self.path, e))
+    pub fn open(&self) -> Result<LeafDir, Error> {
+        LeafDir::open(AT_FDCWD, &self.path).map_err(|e| Error::at("open", &self.path, e))
     }
 
     /// Whether a process lives in it or below it. Zombies do not count. A leaf that has vanished

@@ -12,6 +12,8 @@
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
 //! | [`notify_socket`], [`files`] | datagrams from processes; FIFOs, locks, small files |
 //! | [`namespaces`], [`guest_mounts`], [`subgroups`] | what a guest system is given of its own |
+//! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
+//! | [`files`] | locks, directories that can be trusted, small files |
 //! | [`mounts`], [`swap`], [`machine`], [`processes`] | what process 1 sets up and takes down |
 //!
 //! `unsafe` is in two files only: `sys` (thin wrappers of single system calls) and `spawn`.
@@ -20,6 +22,8 @@ pub mod accounting;
 pub mod cgroup;
 mod child_memory;
 pub mod clock;
+pub mod custody;
+pub mod fifos;
 pub mod files;
 pub mod guest_mounts;
 pub mod heap;

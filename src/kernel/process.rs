@@ -64,6 +64,15 @@ fn inner_pid(dir: &ProcDir) -> Option<u32> {
     if numbers.len() < 2 { None } else { numbers.last()?.parse().ok() }
 }
 
+/// Whether a process has executed a program since it was forked (PF_FORKNOEXEC among the flags of
+/// proc_pid_stat(5); the same bit since Linux 2.4). `None` when it is gone.
+#[must_use]
+pub fn has_executed(pid: u32) -> Option<bool> {
+    const FORKED_AND_NO_MORE: u32 = 0x40;
+    let stat = ProcDir::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
+    Some(stat.flags & FORKED_AND_NO_MORE == 0)
+}
+
 /// Looks at the processes, at most so many of them; those that are gone are left out.
 #[must_use]
 pub fn read_many(pids: &[u32], at_most: usize) -> Vec<Process> {

@@ -1,9 +1,17 @@
-//! What became of a start, as the child reports it over a pipe that the exec closes.
+//! What became of a start: how far the child has come it says in memory that it shares with us, and
+//! that it has left for its program, or the world, a pipe says that the exec closes.
+//!
+//! A pipe for each start would cost as much as the rest of the report altogether, so starts that
+//! are made together share one.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::unistd::read;
+use nix::fcntl::OFlag;
+use nix::unistd::{pipe2, read};
+
+use super::Error;
+use super::child_memory::{Cell, ChildMemory};
 
 /// What the child was doing when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +81,7 @@ impl std::fmt::Display for Stage {
 /// What is known of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
-    /// Nothing yet; the descriptor will be readable when there is more.
+    /// Nothing yet.
     Pending,
     /// The program was executed. (Or the child was killed in the instant before.)
     Executed,
@@ -88,62 +96,88 @@ pub enum Report {
     KilledAtBirth,
 }
 
-/// What the child writes before it tries to execute.
-pub(super) const READY: u8 = 0;
+/// The child's last word before it tries to execute; 0 is none.
+pub(super) const READY: u64 = 1;
 
-/// What the child writes when it gives up: the stage, and the errno in the machine's byte order.
-pub(super) const FAILURE_BYTES: usize = 5;
+/// The child's word when it gives up: this bit, the stage above the errno.
+const FAILED: u64 = 1 << 63;
 
-/// The reading end of the pipe. Waitable: it is readable when [`ReportReader::read`] has news.
-#[derive(Debug)]
-pub struct ReportReader {
-    pipe: OwnedFd,
-    /// All that a child can ever write: READY and one failure.
-    bytes: [u8; 1 + FAILURE_BYTES],
-    length: usize,
+/// The word for a failure.
+pub(super) const fn failure(stage: Stage, errno: Errno) -> u64 {
+    FAILED | (stage as u64) << 32 | errno as i32 as u32 as u64
 }
 
-impl ReportReader {
-    /// Takes the nonblocking reading end.
-    pub(super) fn new(pipe: OwnedFd) -> Self {
-        Self { pipe, bytes: [0; 1 + FAILURE_BYTES], length: 0 }
+/// The room of an ordinary batch, in bytes.
+const ROOM: usize = 64 * 1024;
+
+/// Starts that share a pipe. Waitable: it is readable when [`Batch::is_over`].
+#[derive(Debug)]
+pub struct Batch {
+    pub(super) memory: ChildMemory,
+    pipe: OwnedFd,
+    /// Children inherit it. As long as we have it, the batch is not over.
+    tell: Option<OwnedFd>,
+}
+
+/// The place of one start in its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line(pub(super) Cell);
+
+impl Batch {
+    /// Opens an empty batch, with room for so many bytes at least.
+    ///
+    /// # Errors
+    /// When there is no memory or no descriptor to be had.
+    pub fn new(bytes: usize) -> Result<Self, Error> {
+        let memory = ChildMemory::new(bytes.max(ROOM))?;
+        let (pipe, tell) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+            .map_err(|errno| Error::new("make", "a pipe", errno))?;
+        Ok(Self { memory, pipe, tell: Some(tell) })
     }
 
-    /// Reads what there is and says what it comes to. After an answer other than
-    /// [`Report::Pending`] there is nothing more to learn, and the reader should be dropped.
-    pub fn read(&mut self) -> Report {
+    /// Whether a start of this many bytes goes in.
+    #[must_use]
+    pub const fn has_room(&self, bytes: usize) -> bool {
+        self.tell.is_some() && self.memory.room() >= bytes
+    }
+
+    /// Takes no more: what it waits for from now on are its children.
+    pub fn seal(&mut self) {
+        self.tell = None;
+    }
+
+    /// Whether every child has executed its program or ended. Never before it is sealed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
         loop {
-            let Some(room) = self.bytes.get_mut(self.length..).filter(|room| !room.is_empty())
-            else {
-                return self.verdict();
-            };
-            match read(&self.pipe, room) {
-                Ok(0) => return self.verdict(),
-                Ok(count) => self.length += count,
+            match read(&self.pipe, &mut [0]) {
                 Err(Errno::EINTR) => {}
-                Err(_) => return Report::Pending,
+                result => return result == Ok(0),
             }
         }
     }
 
-    /// What the bytes mean when no more will come.
-    fn verdict(&self) -> Report {
-        let bytes = &self.bytes[..self.length];
-        let failure = match bytes {
-            [] => return Report::KilledAtBirth,
-            [READY] => return Report::Executed,
-            [READY, failure @ ..] | failure => failure,
-        };
-        let &[stage, a, b, c, d] = failure else {
-            return Report::KilledAtBirth;
-        };
-        let errno = Errno::from_raw(i32::from_ne_bytes([a, b, c, d]));
-        Stage::from_byte(stage)
-            .map_or(Report::KilledAtBirth, |stage| Report::Failed { stage, errno })
+    /// What is known of one start. `has_left` says that the batch is over, or that this child has
+    /// ended: it says no more.
+    #[must_use]
+    pub fn report(&self, line: Line, has_left: bool) -> Report {
+        match self.memory.read(line.0) {
+            word if word & FAILED != 0 => of_failure(word),
+            READY if has_left => Report::Executed,
+            _ if has_left => Report::KilledAtBirth,
+            _ => Report::Pending,
+        }
     }
 }
 
-impl AsFd for ReportReader {
+/// What a word of failure means.
+fn of_failure(word: u64) -> Report {
+    let stage = Stage::from_byte((word >> 32) as u8);
+    let errno = Errno::from_raw(word as u32 as i32);
+    stage.map_or(Report::KilledAtBirth, |stage| Report::Failed { stage, errno })
+}
+
+impl AsFd for Batch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
@@ -151,49 +185,38 @@ impl AsFd for ReportReader {
 
 #[cfg(test)]
 mod tests {
-    use nix::fcntl::OFlag;
-    use nix::unistd::{pipe2, write};
+    use std::collections::HashSet;
 
     use super::*;
 
-    fn pipe() -> (ReportReader, OwnedFd) {
-        let (reading, writing) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
-        (ReportReader::new(reading), writing)
-    }
-
-    fn failure(stage: Stage, errno: Errno) -> Vec<u8> {
-        [&[stage as u8][..], &(errno as i32).to_ne_bytes()].concat()
+    #[test]
+    fn a_child_that_left_without_a_word_was_killed_at_birth() {
+        let mut batch = Batch::new(0).unwrap();
+        let line = Line(batch.memory.put_cell().unwrap().0);
+        assert!(!batch.is_over());
+        assert_eq!(batch.report(line, false), Report::Pending);
+        batch.seal();
+        assert!(batch.is_over());
+        assert_eq!(batch.report(line, true), Report::KilledAtBirth);
     }
 
     #[test]
-    fn a_pipe_closed_without_a_word_is_a_kill_at_birth() {
-        let (mut reader, writing) = pipe();
-        assert_eq!(reader.read(), Report::Pending);
-        drop(writing);
-        assert_eq!(reader.read(), Report::KilledAtBirth);
-    }
-
-    #[test]
-    fn ready_and_end_of_file_may_come_apart() {
-        let (mut reader, writing) = pipe();
-        write(&writing, &[READY]).unwrap();
-        assert_eq!(reader.read(), Report::Pending);
-        drop(writing);
-        assert_eq!(reader.read(), Report::Executed);
-    }
-
-    #[test]
-    fn every_stage_survives_the_pipe_and_has_words_of_its_own() {
-        let mut words = std::collections::HashSet::new();
+    fn every_stage_survives_the_way_and_has_words_of_its_own() {
+        let mut words = HashSet::new();
         for stage in Stage::ALL {
-            for before in [&[][..], &[READY][..]] {
-                let (mut reader, writing) = pipe();
-                write(&writing, before).unwrap();
-                write(&writing, &failure(stage, Errno::EACCES)).unwrap();
-                drop(writing);
-                assert_eq!(reader.read(), Report::Failed { stage, errno: Errno::EACCES });
+            for errno in [Errno::EACCES, Errno::UnknownErrno] {
+                let failed = Report::Failed { stage, errno };
+                assert_eq!(of_failure(failure(stage, errno)), failed);
             }
             assert!(words.insert(stage.words()), "{stage} is said twice");
         }
+    }
+
+    #[test]
+    fn a_batch_has_the_room_that_was_asked_for_and_none_when_it_is_sealed() {
+        let mut batch = Batch::new(2 * ROOM).unwrap();
+        assert!(batch.has_room(2 * ROOM) && !batch.has_room(2 * ROOM + 1));
+        batch.seal();
+        assert!(!batch.has_room(0));
     }
 }

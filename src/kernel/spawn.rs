@@ -8,24 +8,24 @@
 
 use std::ffi::c_char;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use nix::unistd::pipe2;
 
 pub use super::program::{PrepareError, Prepared, Program, User, lookup_user};
-pub use super::report::{Report, ReportReader, Stage};
+pub use super::report::{Batch, Line, Report, Stage};
 
 use super::Error;
 use super::cgroup::Tree;
 use super::child_memory::{ChildMemory, size_of_texts};
 use super::leaf::Leaf;
 use super::reap::{ExitStatus, bury_when_dead};
-use super::report::{FAILURE_BYTES, READY};
+use super::report::{READY, failure};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("on 32-bit machines setresuid and its kin take 16 bits and have other numbers");
@@ -33,7 +33,6 @@ compile_error!("on 32-bit machines setresuid and its kin take 16 bits and have o
 // libc's own constants are i32 and come out as 0 (rust-lang/libc 3584, 3955).
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-const CLONE_PIDFD: u64 = 0x1000;
 
 /// The highest signal number there is.
 const LAST_SIGNAL: i32 = 64;
@@ -60,22 +59,22 @@ impl How {
 }
 
 /// A child that is on its way to its program.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Child {
-    /// Its process id.
+    /// Its process id, which is its own until it is buried.
     pub pid: u32,
-    /// Its pidfd, which becomes readable when it ends.
-    pub pidfd: OwnedFd,
-    /// Where it tells what became of the start.
-    pub report: ReportReader,
+    /// Where it tells in its batch what became of the start.
+    pub line: Line,
 }
 
 /// Starts the program in the leaf, whose directory is open as `leaf`. Output and error output go
-/// to `output`, to the terminal when the program has one, otherwise to `/dev/null`.
+/// to `output`, to the terminal when the program has one, otherwise to `/dev/null`. The batch must
+/// have room for [`bytes_for`] the program.
 ///
 /// # Errors
-/// When there is no child. What fails in the child comes by [`Child::report`].
+/// When there is no child. What fails in the child comes by [`Batch::report`].
 pub fn spawn(
+    batch: &mut Batch,
     prepared: &Prepared,
     leaf: BorrowedFd,
     output: Option<BorrowedFd>,
@@ -83,25 +82,22 @@ pub fn spawn(
 ) -> Result<Child, Error> {
     let null = dev_null()?;
     let program = || prepared.argv.first().map_or_else(String::new, |c| format!("for {c:?}"));
-    let (report, tell) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
-        .map_err(|errno| Error::new("make a pipe", program(), errno))?;
     let procs = match how {
         How::IntoCgroup => None,
         How::WriteProcs => Some(open_procs(leaf)?),
     };
-    let mut memory = ChildMemory::new(size_of_plan(prepared))?;
+    let (cell, word) = batch.memory.put_cell()?;
     let plan = Plan {
         null: null.as_raw_fd(),
         output: output.unwrap_or(null).as_raw_fd(),
-        tell: tell.as_raw_fd(),
         procs: procs.as_ref().map(AsRawFd::as_raw_fd),
-        ..Plan::new(prepared, &mut memory)?
+        ..Plan::new(prepared, word, &mut batch.memory)?
     };
     let into = (how == How::IntoCgroup).then_some(leaf);
     // SAFETY: the child calls nothing but `run_child`, which makes system calls only.
     match unsafe { clone3(into) } {
         Ok(None) => run_child(&plan),
-        Ok(Some((pid, pidfd))) => Ok(Child { pid, pidfd, report: ReportReader::new(report) }),
+        Ok(Some(pid)) => Ok(Child { pid, line: Line(cell) }),
         Err(errno) => Err(Error::new("clone a process", program(), errno)),
     }
 }
@@ -125,7 +121,7 @@ fn born_alive(leaf: &Leaf) -> Result<bool, Error> {
     let born = match unsafe { clone3(Some(dir.as_fd())) } {
         // SAFETY: exit_group(2) takes an integer and does not return.
         Ok(None) => unsafe { libc::_exit(0) },
-        Ok(Some((pid, _))) => bury_when_dead(pid) == Some(ExitStatus::Code(0)),
+        Ok(Some(pid)) => bury_when_dead(pid) == Some(ExitStatus::Code(0)),
         Err(_) => false,
     };
     leaf.remove()?;
@@ -154,12 +150,10 @@ fn open_procs(leaf: BorrowedFd) -> Result<OwnedFd, Error> {
 /// # Safety
 /// The child may only do what is allowed after fork(2) in a program with threads, and must not
 /// return from the caller's function.
-unsafe fn clone3(into: Option<BorrowedFd>) -> Result<Option<(u32, OwnedFd)>, Errno> {
-    let mut pidfd: RawFd = -1;
+unsafe fn clone3(into: Option<BorrowedFd>) -> Result<Option<u32>, Errno> {
     // SAFETY: integers only, for which all zeros is a value and means "not used".
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
-    args.pidfd = (&raw mut pidfd) as u64;
+    args.flags = CLONE_CLEAR_SIGHAND;
     args.exit_signal = libc::SIGCHLD as u64;
     if let Some(leaf) = into {
         args.flags |= CLONE_INTO_CGROUP;
@@ -170,8 +164,8 @@ unsafe fn clone3(into: Option<BorrowedFd>) -> Result<Option<(u32, OwnedFd)>, Err
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) };
     match Errno::result(pid)? {
         0 => Ok(None),
-        // SAFETY: with CLONE_PIDFD the kernel has put a new descriptor there. Process ids fit.
-        pid => Ok(Some((pid as u32, unsafe { OwnedFd::from_raw_fd(pidfd) }))),
+        // Process ids fit.
+        pid => Ok(Some(pid as u32)),
     }
 }
 
@@ -193,13 +187,18 @@ struct Plan {
     ignored: u64,
     null: RawFd,
     output: RawFd,
-    tell: RawFd,
     procs: Option<RawFd>,
+    /// Where it says how far it has come.
+    word: *const AtomicU64,
 }
 
 impl Plan {
     /// Puts everything where the child will have it. The descriptors are the caller's to set.
-    fn new(prepared: &Prepared, memory: &mut ChildMemory) -> Result<Self, Error> {
+    fn new(
+        prepared: &Prepared,
+        word: *const AtomicU64,
+        memory: &mut ChildMemory,
+    ) -> Result<Self, Error> {
         let score = prepared.oom_score_adj.as_ref().map(|score| score.as_bytes());
         let score = score.map(|score| Ok((memory.put(score)?, score.len()))).transpose()?;
         let tty = prepared.tty.as_ref().map(|tty| memory.put_text(tty)).transpose()?;
@@ -219,21 +218,22 @@ impl Plan {
             ignored: ignored_signals(),
             null: -1,
             output: -1,
-            tell: -1,
             procs: None,
+            word,
         })
     }
 }
 
-/// Bytes that [`Plan::new`] takes at most.
-fn size_of_plan(prepared: &Prepared) -> usize {
+/// Bytes that a start of this program takes in its batch, at most.
+#[must_use]
+pub fn bytes_for(prepared: &Prepared) -> usize {
     let texts = [&prepared.argv, &prepared.environment, &prepared.candidates];
     let texts: usize = texts.into_iter().map(|texts| size_of_texts(texts)).sum();
     let single = [Some(&prepared.working_dir), prepared.tty.as_ref()];
     let single: usize = single.into_iter().flatten().map(|text| text.count_bytes() + 1).sum();
     let groups = prepared.ids.as_ref().map_or(0, |ids| size_of_val(ids.groups.as_slice()));
-    // A few bytes each for alignment, and a score of at most five.
-    texts + single + groups + size_of_val(prepared.ulimits.as_slice()) + 64
+    // A few bytes each for alignment, a word, and a score of at most five.
+    texts + single + groups + size_of_val(prepared.ulimits.as_slice()) + 80
 }
 
 /// The signals that this process ignores: those that it was started with, and SIGPIPE, which the
@@ -252,21 +252,19 @@ fn run_child(plan: &Plan) -> ! {
     let (stage, errno) = match set_up(plan) {
         Err(failure) => failure,
         Ok(()) => {
-            tell(plan.tell, &[READY]);
+            say(plan, READY);
             (Stage::Executing, execute(plan))
         }
     };
-    let [a, b, c, d] = (errno as i32).to_ne_bytes();
-    let failure: [u8; FAILURE_BYTES] = [stage as u8, a, b, c, d];
-    tell(plan.tell, &failure);
+    say(plan, failure(stage, errno));
     // SAFETY: exit_group(2) takes an integer and does not return.
     unsafe { libc::_exit(127) }
 }
 
-/// The pipe is empty and has room; if its reader is gone nobody wants to know.
-fn tell(pipe: RawFd, bytes: &[u8]) {
-    // SAFETY: a buffer with its length.
-    let _ = unsafe { libc::write(pipe, bytes.as_ptr().cast(), bytes.len()) };
+fn say(plan: &Plan, word: u64) {
+    // SAFETY: the plan's memory lives until this process executes a program, and both sides change
+    // and read the word as an atomic number.
+    unsafe { &*plan.word }.store(word, Ordering::Release);
 }
 
 /// The order matters: what needs privilege comes before the change of user; limits come after

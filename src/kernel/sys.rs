@@ -77,6 +77,15 @@ pub(super) fn set_xattr(path: &CStr, name: &CStr, value: &[u8]) -> Result<(), Er
     Errno::result(done).map(drop)
 }
 
+/// fsetxattr(2) on an open file.
+pub(super) fn fset_xattr(file: BorrowedFd, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: a C string, and a buffer with its length.
+    let done = unsafe {
+        libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0)
+    };
+    Errno::result(done).map(drop)
+}
+
 /// getxattr(2) on a path into the buffer; gives the value's length.
 pub(super) fn get_xattr(path: &CStr, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: two C strings, and a buffer with its length.

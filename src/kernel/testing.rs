@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Seek};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +15,9 @@ use nix::unistd::Uid;
 use super::cgroup::{Tree, write};
 use super::leaf::Leaf;
 use super::membership::{cgroup2_mounts, is_within, own_cgroup};
+use super::pidfd;
 use super::reap::{ExitStatus, bury};
-use super::spawn::{Child, How, Prepared, Program, Report, spawn};
+use super::spawn::{Batch, Child, How, Prepared, Program, Report, bytes_for, spawn};
 
 /// How long a state may take to come about on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -122,7 +123,8 @@ pub(super) fn program(argv: &[&str]) -> Program {
 
 /// A program on its way; dropped, it is killed and buried.
 pub(super) struct Started {
-    pub(super) child: Child,
+    child: Child,
+    batch: Batch,
     output: fs::File,
     buried: Option<ExitStatus>,
 }
@@ -131,8 +133,10 @@ pub(super) fn start(leaf: &Leaf, program: &Program, how: How) -> Started {
     let output = tempfile::tempfile().unwrap();
     let prepared = Prepared::new(program).unwrap();
     let dir = leaf.open().unwrap();
-    let child = spawn(&prepared, dir.as_fd(), Some(output.as_fd()), how).unwrap();
-    Started { child, output, buried: None }
+    let mut batch = Batch::new(bytes_for(&prepared)).unwrap();
+    let child = spawn(&mut batch, &prepared, dir.as_fd(), Some(output.as_fd()), how).unwrap();
+    batch.seal();
+    Started { child, batch, output, buried: None }
 }
 
 impl Started {
@@ -142,8 +146,14 @@ impl Started {
 
     /// What became of the start.
     pub(super) fn report(&mut self) -> Report {
-        let reader = &mut self.child.report;
-        eventually("a report", || Some(reader.read()).filter(|report| *report != Report::Pending))
+        let batch = &self.batch;
+        let report = || Some(batch.report(self.child.line, batch.is_over()));
+        eventually("a report", || report().filter(|report| *report != Report::Pending))
+    }
+
+    /// A descriptor of the process.
+    pub(super) fn pidfd(&self) -> OwnedFd {
+        pidfd::open(self.child.pid).unwrap().expect("it is not buried")
     }
 
     /// How it ended.
@@ -174,7 +184,7 @@ impl Started {
 impl Drop for Started {
     fn drop(&mut self) {
         if self.buried.is_none() {
-            let _ = super::pidfd::send_signal(&self.child.pidfd, libc::SIGKILL);
+            let _ = pidfd::send_signal(&self.pidfd(), libc::SIGKILL);
             let deadline = Instant::now() + PATIENCE;
             while bury(self.child.pid).is_none() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));

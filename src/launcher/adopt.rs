@@ -1,7 +1,7 @@
 //! The beginning: units are loaded, what an earlier supervisor left is taken over, the rest is
 //! started. Reading the unit files again is the same without the taking over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,8 +40,14 @@ impl Launcher {
         let names: Vec<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
         let loaded = self.supervisor.load(units, now);
         self.report(read.bad, &loaded.cycles);
-        let living: Vec<Start> =
-            left.into_iter().filter_map(|(s, l)| self.adopt(s, l, now)).collect();
+        let newest: HashMap<UnitName, u64> = left.iter().map(|(start, _)| start.clone()).collect();
+        let living: Vec<Start> = left
+            .into_iter()
+            .filter_map(|(start, leaf)| {
+                let is_newest = newest.get(&start.0) == Some(&start.1);
+                self.adopt(start, leaf, is_newest, now)
+            })
+            .collect();
         let resting = self.tree.groups().unwrap_or_default();
         let resting = resting.iter().filter_map(|group| UnitName::new(group).ok());
         let resting: BTreeSet<UnitName> = resting.chain(self.records.units()).collect();
@@ -81,14 +87,15 @@ impl Launcher {
     }
 
     /// Takes over one leaf. Gives its start if that is the one that counts for its unit.
-    fn adopt(&mut self, start: Start, leaf: Leaf, now: Moment) -> Option<Start> {
+    fn adopt(&mut self, start: Start, leaf: Leaf, is_newest: bool, now: Moment) -> Option<Start> {
         let (name, number) = start.clone();
         self.supervisor.skip_starts(name.as_str(), number);
         let populated = leaf.populated().unwrap_or(true);
         let record = self.records.read(&name, &leaf).filter(|record| record.start == number);
-        // The unit's own cgroup knows better when it tells of rest after this start.
+        // The unit's own cgroup knows better when it tells of rest after this start. And there was
+        // a start after it, so it was seen to be over.
         let rested = self.records.read(&name, &self.tree.group(name.as_str()));
-        let is_over = rested.is_some_and(|rested| rested.start >= number);
+        let is_over = !is_newest || rested.is_some_and(|rested| rested.start >= number);
         if !populated && (record.is_none() || is_over) {
             self.chores.add(Chore::Remove { name, leaf });
             return None;
@@ -100,7 +107,8 @@ impl Launcher {
                 self.watch_adopted(&start, pid);
             }
         }
-        self.leaves.add(&start, leaf, &self.leaf_events);
+        let inode = leaf.inode().unwrap_or(0);
+        self.leaves.add(&start, leaf, inode);
         self.supervisor.adopt(name.as_str(), &record, populated, now);
         Some(start)
     }

@@ -1,18 +1,19 @@
 //! Starting processes: from a unit to a child in its leaf, and what becomes of the start.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::Launcher;
+use super::batches::Batches;
 use super::leaves::Start;
-use super::{Launcher, Token};
-use crate::kernel::files;
-use crate::kernel::poll::Interest;
+use crate::kernel::leaf::LeafDir;
 use crate::kernel::program::{self, Prepared, Program};
-use crate::kernel::report::{Report, ReportReader, Stage};
-use crate::kernel::spawn::{self, Child, How};
+use crate::kernel::report::{Report, Stage};
+use crate::kernel::spawn::{self, How};
+use crate::kernel::{self, files};
 use crate::supervision::name::UnitName;
 use crate::supervision::status::StateWord;
 use crate::supervision::unit::{Kind, Reload, Stdin, Unit};
@@ -27,7 +28,7 @@ const MAX_ENV_FILE: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub struct Births {
     /// On their way to their program.
-    open: HashMap<Pid, (Start, Role, ReportReader)>,
+    pub batches: Batches,
     /// Whose they are, when that is known without a look at /proc.
     owners: HashMap<Pid, Start>,
     /// Killed at birth by the kernel and started again: their ends mean nothing.
@@ -44,11 +45,6 @@ impl Births {
     pub fn bury(&mut self, pid: Pid) -> bool {
         self.owners.remove(&pid);
         self.void.remove(&pid)
-    }
-
-    /// Whether the child has not reported yet.
-    pub fn is_open(&self, pid: Pid) -> bool {
-        self.open.contains_key(&pid)
     }
 }
 
@@ -82,11 +78,17 @@ impl Launcher {
     /// rules.
     pub(super) fn spawn(&mut self, unit: &Unit, start: u64, role: Role, now: Moment) {
         let key = (unit.name.clone(), start);
-        let event = match self.give_birth(unit, &key, role, now) {
-            Ok(pid) => Event::Spawned { role, pid },
-            Err(NotSpawned { reason, passing }) => Event::SpawnFailed { role, reason, passing },
-        };
-        self.supervisor.handle(unit.name.as_str(), start, event, now);
+        match self.give_birth(unit, &key, role, now) {
+            Ok((pid, dir)) => {
+                let event = Event::Spawned { role, pid };
+                self.supervisor.handle(unit.name.as_str(), start, event, now);
+                self.save_birth(&key, &dir);
+            }
+            Err(NotSpawned { reason, passing }) => {
+                let event = Event::SpawnFailed { role, reason, passing };
+                self.supervisor.handle(unit.name.as_str(), start, event, now);
+            }
+        }
     }
 
     fn give_birth(
@@ -95,71 +97,96 @@ impl Launcher {
         key: &Start,
         role: Role,
         now: Moment,
-    ) -> Result<Pid, NotSpawned> {
+    ) -> Result<(Pid, LeafDir), NotSpawned> {
         let passing = |reason: String| NotSpawned { reason, passing: false };
-        if self.leaves.get(&key.0, key.1).is_none() {
-            let leaf =
-                self.tree.make_leaf(key.0.as_str(), key.1).map_err(|e| NotSpawned::of(&e))?;
-            self.leaves.add(key, leaf, &self.leaf_events);
-            self.set_limits(unit);
-            if unit.delegate {
-                self.delegate(unit, key)?;
-            }
+        let failed = |error| NotSpawned::of(&error);
+        let is_first = self.leaves.get(&key.0, key.1).is_none();
+        let dir = self.leaf_for(unit, key).map_err(failed)?;
+        if is_first && unit.delegate {
+            self.delegate(unit, key)?;
         }
         let program = self.program(unit, role).map_err(passing)?;
         let prepared = Prepared::new(&program).map_err(|error| passing(error.to_string()))?;
-        let output =
-            self.lane.output(unit.name.as_str(), now).map_err(|error| NotSpawned::of(&error))?;
-        let child = self.clone_into(key, &prepared, &output, self.how)?;
-        Ok(self.watch_birth(key, role, child))
+        let child = self.clone_into((key, &dir), role, &prepared, self.how, now);
+        child.map(|pid| (pid, dir)).map_err(failed)
     }
 
     /// Hands the leaf over to the service.
     fn delegate(&self, unit: &Unit, key: &Start) -> Result<(), NotSpawned> {
         self.tree.hand_down_controllers(key.0.as_str());
-        let Some(entry) = self.leaves.get(&key.0, key.1) else { return Ok(()) };
-        let owner = match &unit.process.user {
-            Some(user) => Some(
-                program::lookup_user(user)
-                    .map_err(|error| NotSpawned { reason: error.to_string(), passing: false })?,
-            ),
-            None => None,
+        let (Some(entry), Some(user)) = (self.leaves.get(&key.0, key.1), &unit.process.user) else {
+            return Ok(());
         };
-        let Some(owner) = owner else { return Ok(()) };
+        let refused = |reason: String| NotSpawned { reason, passing: false };
+        let owner = program::lookup_user(user).map_err(|error| refused(error.to_string()))?;
         entry.leaf.give_to(owner.uid, owner.gid).map_err(|error| NotSpawned::of(&error))
     }
 
-    fn clone_into(
-        &self,
-        key: &Start,
-        prepared: &Prepared,
-        output: &OwnedFd,
-        how: How,
-    ) -> Result<Child, NotSpawned> {
-        use std::os::fd::AsFd;
-        let Some(entry) = self.leaves.get(&key.0, key.1) else {
-            return Err(NotSpawned { reason: "the leaf is gone".into(), passing: true });
-        };
-        let dir = entry.leaf.open().map_err(|error| NotSpawned::of(&error))?;
-        spawn::spawn(prepared, dir.as_fd(), Some(output.as_fd()), how)
-            .map_err(|error| NotSpawned::of(&error))
-    }
-
-    fn watch_birth(&mut self, key: &Start, role: Role, child: Child) -> Pid {
-        let token = Token::Birth(child.pid).number();
-        if let Err(error) = self.poll.add(&child.report, token, Interest::Read) {
-            log::error!("{error}");
+    /// The open leaf of a start; made, where it is the first process.
+    fn leaf_for(&mut self, unit: &Unit, (name, start): &Start) -> Result<LeafDir, kernel::Error> {
+        if self.leaves.get(name, *start).is_some() {
+            return self.tree.open_leaf(name.as_str(), *start);
         }
-        self.births.owners.insert(child.pid, key.clone());
-        self.births.open.insert(child.pid, (key.clone(), role, child.report));
-        child.pid
+        let leaf = self.tree.make_leaf(name.as_str(), *start)?;
+        let dir = self.tree.open_leaf(name.as_str(), *start).inspect_err(|_| {
+            let _ = leaf.remove();
+        })?;
+        self.leaves.add(&(name.clone(), *start), leaf, dir.inode());
+        self.set_limits(unit);
+        Ok(dir)
     }
 
-    /// Reads what a child reported and tells the rules.
+    /// The one place where processes of units are born. No unit waits for a start that none names,
+    /// so that may share its report.
+    fn clone_into(
+        &mut self,
+        (key, dir): (&Start, &LeafDir),
+        role: Role,
+        prepared: &Prepared,
+        how: How,
+        now: Moment,
+    ) -> Result<Pid, kernel::Error> {
+        let output = self.lane.output(key.0.as_str())?;
+        let alone = self.supervisor.has_dependents(key.0.as_str());
+        let (batches, bytes) = (&mut self.births.batches, spawn::bytes_for(prepared));
+        let (number, batch) = match batches.place(bytes, alone, &self.poll, now) {
+            Ok(place) => place,
+            Err(error) => {
+                self.lane.keep(key.0.as_str(), output, now);
+                return Err(error);
+            }
+        };
+        let child = spawn::spawn(batch, prepared, dir.as_fd(), Some(output.fifo.as_fd()), how);
+        self.lane.keep(key.0.as_str(), output, now);
+        if let Ok(child) = &child {
+            batches.born(number, child.pid, child.line, key.clone(), role);
+            self.births.owners.insert(child.pid, key.clone());
+        }
+        if alone {
+            batches.seal_one(number, &self.poll);
+        }
+        child.map(|child| child.pid)
+    }
+
+    /// Tells the rules of every child of a batch, if it is over.
+    pub(super) fn take_batch(&mut self, number: u32, now: Moment) {
+        for pid in self.births.batches.over(number) {
+            self.take_report(pid, now);
+        }
+    }
+
+    /// Tells the rules of children that have executed though their batch is not over.
+    pub(super) fn take_late_reports(&mut self, now: Moment) {
+        for pid in self.births.batches.late(now) {
+            self.take_report(pid, now);
+        }
+    }
+
+    /// Reads what a child reported that has executed or ended, and tells the rules.
     pub(super) fn take_report(&mut self, pid: Pid, now: Moment) {
-        let Some((key, role, report)) = self.births.open.get_mut(&pid) else { return };
-        let (key, role) = (key.clone(), *role);
-        let event = match report.read() {
+        let Some((birth, report)) = self.births.batches.take(pid, &self.poll) else { return };
+        let (key, role) = (birth.of, birth.role);
+        let event = match report {
             Report::Pending => return,
             Report::Executed => Event::Executed { role },
             Report::Failed { stage, errno } => Event::SpawnFailed {
@@ -167,13 +194,8 @@ impl Launcher {
                 reason: self.failure(&key.0, role, stage, errno),
                 passing: is_passing(errno),
             },
-            Report::KilledAtBirth => {
-                self.forget_birth(pid);
-                self.born_dead(&key, role, pid, now);
-                return;
-            }
+            Report::KilledAtBirth => return self.born_dead(&key, role, pid, now),
         };
-        self.forget_birth(pid);
         self.supervisor.handle(key.0.as_str(), key.1, event, now);
     }
 
@@ -196,12 +218,6 @@ impl Launcher {
         format!("{}{what}: {}", stage.words(), errno.desc())
     }
 
-    fn forget_birth(&mut self, pid: Pid) {
-        if let Some((.., report)) = self.births.open.remove(&pid) {
-            self.poll.remove(&report);
-        }
-    }
-
     /// A child was killed before it came to its program. If nobody here did that, the kernel did
     /// (law 2): look how children can be born now, and try once more in the way that always works.
     fn born_dead(&mut self, key: &Start, role: Role, pid: Pid, now: Moment) {
@@ -215,12 +231,12 @@ impl Launcher {
         let unit = service.unit().clone();
         let again = self.program(&unit, role).ok().and_then(|program| {
             let prepared = Prepared::new(&program).ok()?;
-            let output = self.lane.output(unit.name.as_str(), now).ok()?;
-            self.clone_into(key, &prepared, &output, How::WriteProcs).ok()
+            let dir = self.tree.open_leaf(key.0.as_str(), key.1).ok()?;
+            self.clone_into((key, &dir), role, &prepared, How::WriteProcs, now).ok()
         });
-        if let Some(child) = again {
+        if let Some(newborn) = again {
             self.births.void.insert(pid);
-            let pid = self.watch_birth(key, role, child);
+            let pid = newborn;
             self.supervisor.handle(key.0.as_str(), key.1, Event::Spawned { role, pid }, now);
         }
     }

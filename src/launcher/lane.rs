@@ -1,7 +1,7 @@
 //! Keeping the log lane alive: `service-launcher --journal`, a process of its own that outlives
 //! this one.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -15,6 +15,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::options::Options;
 use super::{Error, Token, console};
 use crate::kernel::cgroup::Tree;
+use crate::kernel::custody::Custody;
+use crate::kernel::fifos::{FifoDir, Writer};
 use crate::kernel::poll::{Interest, Poll};
 use crate::kernel::{self, files, pidfd};
 use crate::supervision::unit::Millis;
@@ -35,14 +37,17 @@ const SYSLOG_WAIT: Duration = Duration::from_secs(1);
 pub struct Lane {
     arguments: Vec<String>,
     run_dir: PathBuf,
+    fifos: FifoDir,
     syslog: Option<PathBuf>,
     child: Option<Pid>,
     /// One that an earlier supervisor started.
     other: Option<OwnedFd>,
     next_try: Option<Moment>,
+    /// Units whose FIFO is in `custody`: one for each, however often it starts.
+    young: HashSet<String>,
     /// FIFOs that the log lane may not have opened yet: what is in a pipe is lost when nobody has
-    /// it open, and a short service is gone by then. One for each unit, however often it starts.
-    young: HashMap<String, OwnedFd>,
+    /// it open, and a short service is gone by then.
+    custody: Custody,
     /// When the log lane has opened them all.
     grown_at: Option<Moment>,
 }
@@ -57,6 +62,9 @@ impl Lane {
         let lane = &options.lane;
         let run_dir = lane.run_dir.clone();
         files::secure_dir(&run_dir.join("log"))?;
+        let fifos = FifoDir::open(run_dir.join("log"))?;
+        let own = fifos.writer("treeward")?.fifo;
+        console::also_to(own)?;
         let mut arguments: Vec<String> = vec![
             "--journal".into(),
             format!("--run-dir={}", run_dir.display()),
@@ -68,44 +76,41 @@ impl Lane {
         if let Some(socket) = &lane.syslog {
             arguments.push(format!("--syslog={}", socket.display()));
         }
-        let this = Self {
+        Ok(Self {
             arguments,
             run_dir,
+            fifos,
             syslog: lane.syslog.clone(),
             child: None,
             other: None,
             next_try: Some(0),
-            young: HashMap::new(),
+            young: HashSet::new(),
+            custody: Custody::default(),
             grown_at: None,
-        };
-        let own = this.fifo("treeward");
-        files::make_fifo(&own, 0o600)?;
-        console::also_to(&own)?;
-        Ok(this)
+        })
     }
 
     /// The FIFO of a unit.
     pub fn fifo(&self, unit: &str) -> PathBuf {
-        self.run_dir.join("log").join(unit)
+        self.fifos.path(unit)
     }
 
-    /// Opens a unit's FIFO for the service to write to; makes it before the first start.
+    /// Opens a unit's FIFO for the service to write to; makes it before the first start. Give it
+    /// back by [`Lane::keep`] when the service has it.
     ///
     /// # Errors
     /// When it cannot be made or opened.
-    pub fn output(&mut self, unit: &str, now: Moment) -> Result<OwnedFd, kernel::Error> {
-        let path = self.fifo(unit);
-        let young = match files::open_fifo_for_writer(&path) {
-            Ok(output) if self.is_running() => return Ok(output),
-            Ok(output) => output,
-            Err(_) => {
-                files::make_fifo(&path, 0o600)?;
-                files::open_fifo_for_writer(&path)?
-            }
-        };
-        self.young.insert(unit.to_owned(), young);
-        self.grown_at = Some(now + GROWN_AFTER);
-        files::open_fifo_for_writer(&path)
+    pub fn output(&self, unit: &str) -> Result<Writer, kernel::Error> {
+        self.fifos.writer(unit)
+    }
+
+    /// Takes a unit's FIFO back, and keeps it open if the log lane may not have it yet.
+    pub fn keep(&mut self, unit: &str, writer: Writer, now: Moment) {
+        if writer.is_new || !self.is_running() && !self.young.contains(unit) {
+            self.young.insert(unit.to_owned());
+            self.custody.keep(writer.fifo);
+            self.grown_at = Some(now + GROWN_AFTER);
+        }
     }
 
     const fn is_running(&self) -> bool {
@@ -123,7 +128,8 @@ impl Lane {
             let is_running = self.is_running();
             self.grown_at = (!is_running).then_some(now + GROWN_AFTER);
             if is_running {
-                self.young = HashMap::new();
+                self.young = HashSet::new();
+                self.custody.release();
             }
         }
         if self.next_try.is_none_or(|at| at > now) {

@@ -1,6 +1,6 @@
 //! [`Leaves`]: which leaf belongs to which start.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::kernel::leaf::Leaf;
 use crate::kernel::leaf_events::{LeafEvents, Watch};
@@ -47,23 +47,49 @@ pub struct Leaves {
     entries: HashMap<Start, Box<Entry>>,
     by_watch: HashMap<Watch, Start>,
     by_inode: HashMap<u64, Start>,
+    /// Those that are not watched yet: while their first process lives there they do not empty, and
+    /// its end is learnt otherwise, so the watch can wait until everything is started.
+    unwatched: VecDeque<Start>,
     leaving: HashMap<UnitName, usize>,
     /// The proof of each unit's last end.
     pub proofs: HashMap<UnitName, String>,
 }
 
 impl Leaves {
-    /// Takes a leaf under watch. One that cannot be watched is still looked at whenever a process
-    /// of it ends.
-    pub fn add(&mut self, start: &Start, leaf: Leaf, events: &LeafEvents) {
-        let watch = events.watch(&leaf).map_err(|error| log::warn!("{error}")).ok();
-        let inode = leaf.inode().unwrap_or(0);
-        if let Some(watch) = watch {
-            self.by_watch.insert(watch, start.clone());
-        }
+    /// Takes a leaf. It is not watched before [`Leaves::watch_some`].
+    pub fn add(&mut self, start: &Start, leaf: Leaf, inode: u64) {
         self.by_inode.insert(inode, start.clone());
-        let entry = Entry { leaf, inode, watch, end: None };
+        let entry = Entry { leaf, inode, watch: None, end: None };
         self.entries.insert(start.clone(), Box::new(entry));
+        self.unwatched.push_back(start.clone());
+    }
+
+    /// Takes leaves under watch that are not yet, so many at most, and gives them: each must be
+    /// looked at once now. One that cannot be watched is still looked at whenever a process of it
+    /// ends.
+    pub fn watch_some(&mut self, count: usize, events: &LeafEvents) -> Vec<Start> {
+        let count = count.min(self.unwatched.len());
+        let mut looks = Vec::new();
+        for start in self.unwatched.drain(..count) {
+            let Some(entry) = self.entries.get_mut(&start) else { continue };
+            match events.watch(&entry.leaf) {
+                Ok(watch) => {
+                    entry.watch = Some(watch);
+                    self.by_watch.insert(watch, start.clone());
+                }
+                Err(error) => log::warn!("{error}"),
+            }
+            looks.push(start);
+        }
+        if self.unwatched.is_empty() {
+            self.unwatched = VecDeque::new();
+        }
+        looks
+    }
+
+    /// Whether [`Leaves::watch_some`] has something to do.
+    pub fn has_unwatched(&self) -> bool {
+        !self.unwatched.is_empty()
     }
 
     /// The leaf of a start, while it exists.

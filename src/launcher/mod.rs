@@ -13,6 +13,7 @@
 //! ```
 
 mod adopt;
+mod batches;
 mod births;
 mod calls;
 mod chores;
@@ -26,7 +27,7 @@ mod perform;
 mod records;
 mod upgrade;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -63,12 +64,14 @@ use records::Records;
 /// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
 /// deaths and clients in between.
 const STARTS_A_TURN: usize = 32;
+/// Leaves that are taken under watch in one turn, when nothing else is to be done.
+const WATCHES_A_TURN: usize = 64;
 
 /// How long a supervisor that was killed may take to give its lock back.
 const LAST_BREATH: Duration = Duration::from_millis(1_000);
 
-/// The tokens of the descriptors that the loop waits for. Births and adopted processes have a
-/// token each, with their process id in the low half.
+/// The tokens of the descriptors that the loop waits for. Batches of births and adopted processes
+/// have a token each, with their number in the low half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Signals,
@@ -77,7 +80,7 @@ enum Token {
     Control,
     Chores,
     Lane,
-    Birth(u32),
+    Births(u32),
     Adopted(u32),
 }
 
@@ -90,13 +93,13 @@ impl Token {
             Self::Control => 4,
             Self::Chores => 5,
             Self::Lane => 6,
-            Self::Birth(pid) => 1 << 32 | pid as u64,
+            Self::Births(batch) => 1 << 32 | batch as u64,
             Self::Adopted(pid) => 2 << 32 | pid as u64,
         }
     }
 
     const fn of(number: u64) -> Option<Self> {
-        let pid = number as u32;
+        let low = number as u32;
         match (number >> 32, number) {
             (0, 1) => Some(Self::Signals),
             (0, 2) => Some(Self::Leaves),
@@ -104,8 +107,8 @@ impl Token {
             (0, 4) => Some(Self::Control),
             (0, 5) => Some(Self::Chores),
             (0, 6) => Some(Self::Lane),
-            (1, _) => Some(Self::Birth(pid)),
-            (2, _) => Some(Self::Adopted(pid)),
+            (1, _) => Some(Self::Births(low)),
+            (2, _) => Some(Self::Adopted(low)),
             _ => None,
         }
     }
@@ -178,6 +181,8 @@ struct Launcher {
     missing_limits: HashMap<UnitName, Vec<String>>,
     /// What the rules asked for and was not done yet.
     actions: VecDeque<Action>,
+    /// Whose record is not what it should be.
+    unsaved: HashSet<UnitName>,
     /// There are dead processes that were not buried in the last turn.
     more_dead: bool,
     going_down: Option<GoingDown>,
@@ -259,6 +264,7 @@ impl Launcher {
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),
             actions: VecDeque::new(),
+            unsaved: HashSet::new(),
             // After an upgrade some may have died in between.
             more_dead: true,
             going_down: None,
@@ -311,7 +317,7 @@ impl Launcher {
         }
         for token in &tokens {
             match token {
-                Token::Birth(pid) => self.take_report(*pid, now),
+                Token::Births(batch) => self.take_batch(*batch, now),
                 Token::Adopted(pid) => self.take_adopted_exit(*pid, now),
                 Token::Leaves => self.take_leaf_events(now),
                 Token::Notifications => self.take_notifications(now),
@@ -323,12 +329,18 @@ impl Launcher {
         if tokens.contains(&Token::Control) || self.server.deadline().is_some_and(|at| at <= now) {
             self.take_calls(now);
         }
+        self.take_late_reports(now);
         self.lane.tick(now);
         self.supervisor.tick(now);
         self.hurry_down(now);
         self.perform_all(now);
+        self.births.batches.seal(&self.poll);
+        self.save_all();
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
+        if self.actions.is_empty() {
+            self.watch_leaves(now);
+        }
         self.become_next(now);
         log::logger().flush();
     }
@@ -336,11 +348,12 @@ impl Launcher {
     /// How long to wait, in milliseconds; for ever when nothing will be due.
     fn timeout(&self) -> Option<Moment> {
         let now = clock::monotonic_ms();
-        if !self.actions.is_empty() || self.more_dead {
+        if !self.actions.is_empty() || self.more_dead || self.leaves.has_unwatched() {
             return Some(0);
         }
         let down = self.going_down.as_ref().map(GoingDown::deadline);
-        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline(), down]
+        let batches = self.births.batches.deadline();
+        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline(), batches, down]
             .into_iter()
             .flatten()
             .min()

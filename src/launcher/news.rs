@@ -1,8 +1,8 @@
 //! News from the kernel, translated into events for the rules. Wake-ups are hints: after each the
 //! level is read.
 
-use super::Launcher;
 use super::chores::Answer;
+use super::{Launcher, WATCHES_A_TURN};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl Launcher {
                 return deaths;
             };
             // What the child reported before its end comes before its end.
-            if self.births.is_open(pid) {
+            if self.births.batches.is_open(pid) {
                 self.take_report(pid, now);
             }
             let owner = self.owner_of(pid);
@@ -175,8 +175,19 @@ impl Launcher {
             let service = self.supervisor.service(name.as_str());
             service.and_then(Service::life).is_some_and(|life| life.start == *start)
         };
-        let woken = woken.into_iter().filter(lives);
-        let empty: Vec<Start> = woken.filter(|of| !self.is_populated(&of.0, of.1)).collect();
+        let woken = woken.into_iter().filter(lives).collect();
+        self.look_at_leaves(woken, now);
+    }
+
+    /// Takes fresh leaves under watch, and reads the level of each.
+    pub(super) fn watch_leaves(&mut self, now: Moment) {
+        let fresh = self.leaves.watch_some(WATCHES_A_TURN, &self.leaf_events);
+        self.look_at_leaves(fresh, now);
+    }
+
+    fn look_at_leaves(&mut self, starts: Vec<Start>, now: Moment) {
+        let starts = starts.into_iter();
+        let empty: Vec<Start> = starts.filter(|of| !self.is_populated(&of.0, of.1)).collect();
         if empty.iter().any(|start| self.last_has_ended(start, &[])) {
             self.bury_all(now);
         }

@@ -3,16 +3,17 @@
 use std::collections::VecDeque;
 
 use super::chores::Chore;
-use super::leaves::End;
+use super::leaves::{End, Start};
 use super::{Launcher, STARTS_A_TURN};
+use crate::kernel::leaf::LeafDir;
 use crate::kernel::{accounting, files, heap, process};
 use crate::supervision::main_process::{self, Member};
 use crate::supervision::name::UnitName;
-use crate::supervision::record::Record;
+use crate::supervision::service::Service;
 use crate::supervision::status::{MAX_TREE, StateWord};
 use crate::supervision::unit::Unit;
 use crate::supervision::why::{SignalName, Span};
-use crate::supervision::{Action, Event, Moment, Pid, Who};
+use crate::supervision::{Action, Event, Moment, Pid, Role, Who};
 
 /// Room for so many actions is given back when all are done.
 const MANY_ACTIONS: usize = 512;
@@ -25,7 +26,7 @@ impl Launcher {
     pub(super) fn perform_all(&mut self, now: Moment) {
         let mut starts = 0;
         loop {
-            self.actions.extend(self.supervisor.take_actions());
+            self.take_actions();
             if starts == STARTS_A_TURN {
                 return;
             }
@@ -42,8 +43,30 @@ impl Launcher {
         }
     }
 
+    /// Takes what the rules ask for. What is to be saved is only noted: what counts is how it is
+    /// at the end of the turn.
+    fn take_actions(&mut self) {
+        for action in self.supervisor.take_actions() {
+            match action {
+                Action::Save { name, .. } => {
+                    self.unsaved.insert(name);
+                }
+                other => self.actions.push_back(other),
+            }
+        }
+    }
+
     fn perform(&mut self, action: Action, now: Moment) {
+        // What is done to a leaf that is there already is written down first: a supervisor that is
+        // killed in between must not leave a half-ended service that nobody ends.
+        if let Action::Signal { name, .. } | Action::KillTree { name, .. } = &action {
+            self.save_now(name);
+        }
         match action {
+            Action::Spawn { unit, start, role } if role != Role::First => {
+                self.save_now(&unit.name);
+                self.spawn(&unit, start, role, now);
+            }
             Action::Spawn { unit, start, role } => self.spawn(&unit, start, role, now),
             Action::Signal { name, start, who, signal } => {
                 self.signal(&name, start, who, signal, now);
@@ -52,7 +75,7 @@ impl Launcher {
             Action::ReportStuck { name, start } => self.report_stuck(&name, start),
             Action::FindMain { name, start } => self.find_main(&name, start, now),
             Action::RemoveLeaf { name, start } => self.remove_leaf(name, start, now),
-            Action::Save { name, record } => self.save(&name, &record),
+            Action::Save { name, .. } => self.save(&name),
             Action::Changed { name, start, from, to, why } => {
                 let colon = if why.is_empty() { "" } else { ": " };
                 log::info!("{name}: {from} -> {to}{colon}{why} (start {start})");
@@ -164,18 +187,52 @@ impl Launcher {
         self.leaves.proofs.insert(name.clone(), proof);
     }
 
-    fn save(&mut self, name: &UnitName, record: &Record) {
+    /// Writes down what has changed in this turn: before the leaves of starts that are over go, and
+    /// before anybody is told.
+    pub(super) fn save_all(&mut self) {
+        for name in std::mem::take(&mut self.unsaved) {
+            self.save(&name);
+        }
+    }
+
+    fn save_now(&mut self, name: &UnitName) {
+        if self.unsaved.remove(name) {
+            self.save(name);
+        }
+    }
+
+    fn save(&mut self, name: &UnitName) {
+        let Some(service) = self.supervisor.service(name.as_str()) else { return };
+        let record = service.record();
         let alive = record.state.is_alive();
         // An orderly end leaves no record: everything enabled starts anew next time.
         if !alive && self.going_down.is_some() {
             return;
         }
-        match self.leaves.get(name, record.start).filter(|_| alive) {
-            Some(entry) => self.records.save(name, record, &entry.leaf),
+        match self.leaves.get(name, record.start) {
+            Some(entry) if alive => {
+                self.records.save(name, &record, |text| entry.leaf.set_record(text));
+            }
+            // Its leaf is not made yet, and then the birth is what is saved.
+            None if alive => {}
             // One that was never started has no cgroup, and nothing to be remembered.
-            None if record.start == 0 => {}
-            None => self.records.save(name, record, &self.tree.group(name.as_str())),
+            _ if record.start == 0 => {}
+            _ => {
+                let group = self.tree.group(name.as_str());
+                self.records.save(name, &record, |text| group.set_record(text));
+            }
         }
+    }
+
+    /// Writes down that a process was born, at once: a supervisor that takes over in the middle of
+    /// a boot must know whom it has.
+    pub(super) fn save_birth(&mut self, (name, start): &Start, dir: &LeafDir) {
+        self.take_actions();
+        let service = self.supervisor.service(name.as_str());
+        let lives = |service: &&Service| service.life().is_some_and(|life| life.start == *start);
+        let Some(service) = service.filter(lives) else { return };
+        self.unsaved.remove(name);
+        self.records.save(name, &service.record(), |text| dir.set_record(text));
     }
 
     /// Sets what the unit's cgroup may use. What cannot be set is reported here and in the status.

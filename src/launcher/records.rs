@@ -65,9 +65,15 @@ impl Records {
     }
 
     /// Keeps a record on a cgroup: the leaf while the start lives, the unit's own otherwise.
-    pub fn save(&mut self, name: &UnitName, record: &Record, cgroup: &Leaf) {
+    /// `keep` writes it there.
+    pub fn save(
+        &mut self,
+        name: &UnitName,
+        record: &Record,
+        keep: impl FnOnce(&[u8]) -> Result<(), crate::kernel::Error>,
+    ) {
         let Ok(text) = serde_json::to_vec(record) else { return };
-        if cgroup.set_record(&text).is_ok() {
+        if keep(&text).is_ok() {
             self.forget(name);
             return;
         }

@@ -22,8 +22,12 @@ pub(super) const STAGE: &str = "--emergency-shell";
 /// Starts the shell; gives its process id.
 pub(super) fn open(console: Option<&Path>) -> Option<u32> {
     let console = console.unwrap_or(Path::new("/dev/console"));
-    // Not current_exe(): the program may have been replaced or removed since.
-    let mut stage = tools::command(Path::new("/proc/self/exe"));
+    // Not current_exe(): the program may have been replaced or removed since. Without /proc the
+    // kernel's own name for it has to do.
+    let own = Path::new("/proc/self/exe");
+    let named = std::env::args_os().next().map(PathBuf::from);
+    let own = if own.exists() { own.to_owned() } else { named.unwrap_or_default() };
+    let mut stage = tools::command(&own);
     let started = stage.arg(STAGE).arg(console).env("HOME", "/root").spawn();
     match started {
         Ok(child) => {
@@ -52,7 +56,10 @@ pub(super) fn become_shell(console: &Path) {
             let _ = nix::unistd::dup2_stdout(&terminal);
             let _ = nix::unistd::dup2_stderr(&terminal);
         }
-        Err(e) => log::error!("cannot open {}: {e}", console.display()),
+        Err(e) => {
+            log::error!("cannot open {}: {e}", console.display());
+            let _ = machine::take_terminal(std::io::stdin());
+        }
     }
     let shadow = fs::read("/etc/shadow").unwrap_or_default();
     for (program, arguments) in candidates(root_has_password(&shadow)) {

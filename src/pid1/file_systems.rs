@@ -87,6 +87,13 @@ fn is_wanted(entry: &Entry) -> bool {
     true
 }
 
+/// Whether the line has anything to say to what is mounted already. `proc defaults` is not meant to
+/// take away what makes `/proc` safer.
+fn says_more(entry: &Entry, mounted: &Mount) -> bool {
+    let plan = plan(&entry.options);
+    mounted.source.starts_with("/dev") || !plan.flags.is_empty() || !plan.data.is_empty()
+}
+
 struct Work<'a> {
     how: Check,
     watch: &'a mut Watch,
@@ -143,7 +150,9 @@ impl Work<'_> {
                 break;
             }
             // What is not there is told of when it is to be mounted.
-            let Ok(device) = self.find_device(entry) else { continue };
+            let Some(device) = self.find_device(entry).ok().filter(|it| it.exists()) else {
+                continue;
+            };
             match check(entry, &device, self.how, self.watch) {
                 Verdict::Good => {}
                 Verdict::Restart => verdict = Verdict::Restart,
@@ -186,7 +195,7 @@ impl Work<'_> {
     fn mount(&mut self, entry: &Entry) -> Result<(), String> {
         let mounted = mounts::list().unwrap_or_default();
         if let Some(mount) = mounted.iter().rfind(|mount| mount.point == entry.point) {
-            if !entry.is_bind() && !self.in_container {
+            if !entry.is_bind() && !self.in_container && says_more(entry, mount) {
                 self.remount(entry, Some(mount));
             }
             return Ok(());

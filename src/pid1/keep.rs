@@ -1,6 +1,7 @@
 //! Keeps `service-launcher` running. Its services live on when it dies; the next one finds them.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
@@ -51,6 +52,8 @@ enum Stage {
     },
     /// An emergency shell is wanted.
     GivenUp,
+    /// It has stopped its services and ended, as it was asked to or as it asked for.
+    Done,
 }
 
 /// The one `service-launcher` of this machine.
@@ -89,9 +92,13 @@ impl Keeper {
         self.stage = Stage::Pausing { until: at };
     }
 
-    /// Takes the news that it has ended as it was asked to; it is not started again.
-    pub(super) fn forget(&mut self) {
-        self.stage = Stage::GivenUp;
+    /// Takes the news that it has gone down with its services; it is not started again.
+    pub(super) fn has_gone_down(&mut self) {
+        self.stage = Stage::Done;
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.stage == Stage::Done
     }
 
     /// When [`Self::tick`] has something to do.
@@ -116,7 +123,9 @@ impl Keeper {
             self.stage = Stage::GivenUp;
             return;
         };
-        match tools::command(&program).args(&self.arguments).spawn() {
+        let mut command = tools::command(&program);
+        command.args(&self.arguments).stdin(tools::nothing()).process_group(0);
+        match command.spawn() {
             Ok(child) => {
                 log::info!("{} runs, pid {}", program.display(), child.id());
                 self.stage = Stage::Running { pid: child.id(), since: now };

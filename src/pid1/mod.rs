@@ -17,6 +17,7 @@ mod fstab;
 mod keep;
 mod mount_options;
 mod options;
+mod renew;
 mod setup;
 mod shutdown;
 mod tools;
@@ -64,6 +65,13 @@ pub fn main() -> ExitCode {
     }
     if std::process::id() != 1 {
         return by_hand::run(&name, &arguments);
+    }
+    if let Some((power, log_dir)) = renew::asked_for(&arguments) {
+        console::init(Flush::EachLine, LevelFilter::Info);
+        // The name of a copy in memory is that of its descriptor.
+        let _ = nix::sys::prctl::set_name(c"init");
+        let _ = panic::catch_unwind(|| shutdown::end_mounts(power, &log_dir));
+        end_machine(power);
     }
     let options = begin(arguments);
     let mut init = Init::new(options);
@@ -159,18 +167,16 @@ impl Init {
         }
     }
 
+    /// One turn: the dead, orders, what is due; then it waits.
     fn turn(&mut self) {
-        let mut more = true;
-        while more && self.watch.asked.is_none() {
-            let mut ended = Vec::new();
-            let ours = [self.keeper.pid(), self.shell];
-            more = bury_dead(|pid, status| {
-                if ours.contains(&Some(pid)) {
-                    ended.push((pid, status));
-                }
-            });
-            ended.into_iter().for_each(|(pid, status)| self.take_end(pid, status));
-        }
+        let mut ended = Vec::new();
+        let ours = [self.keeper.pid(), self.shell];
+        let more_dead = bury_dead(|pid, status| {
+            if ours.contains(&Some(pid)) {
+                ended.push((pid, status));
+            }
+        });
+        ended.into_iter().for_each(|(pid, status)| self.take_end(pid, status));
         if self.watch.asked.is_some() {
             return;
         }
@@ -185,6 +191,7 @@ impl Init {
         }
         let now = clock::monotonic_ms();
         let due = self.keeper.deadline().filter(|_| self.shell.is_none());
+        let due = if more_dead { Some(now) } else { due };
         self.watch.wait(due.map(|at| at.saturating_sub(now)));
     }
 
@@ -204,7 +211,7 @@ impl Init {
         };
         match asked {
             Some(power) => {
-                self.keeper.forget();
+                self.keeper.has_gone_down();
                 self.watch.asked = Some(power);
             }
             None => self.keeper.ended(status),

@@ -3,12 +3,13 @@
 //!
 //! The hardware clock, the random seed and the records of wtmp are the business of units.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
 use super::keep::Keeper;
 use super::options::Options;
+use super::renew;
 use super::unmount::TakeDown;
 use super::watch::{Watch, bury_dead};
 use crate::console::clean;
@@ -53,9 +54,18 @@ impl<'a> Shutdown<'a> {
     /// Takes everything down but the machine itself.
     pub(super) fn run(&mut self) {
         log::info!("going down for {}", self.power.word());
+        if self.keeper.pid().is_none() && !self.keeper.is_done() {
+            // There is no launcher to begin the report.
+            self.report(&Entry::Began { at: clock::wall_ms(), power: Some(self.power) });
+        }
         self.end_launcher();
         self.end_processes();
-        self.end_mounts();
+        if renew::is_replaced() {
+            log::info!("init was replaced on the disk; going on as a copy of the old one");
+            let error = renew::become_copy(self.power, &self.log_dir);
+            log::error!("cannot go on as a copy: {error}; / may stay writable");
+        }
+        end_mounts(self.power, &self.log_dir);
     }
 
     /// The launcher stops its services, in order. If it does not come to an end it is killed.
@@ -78,7 +88,7 @@ impl<'a> Shutdown<'a> {
     fn bury(&mut self) {
         while bury_dead(|pid, _| {
             if self.keeper.pid() == Some(pid) {
-                self.keeper.forget();
+                self.keeper.has_gone_down();
             }
         }) {}
     }
@@ -131,30 +141,28 @@ impl<'a> Shutdown<'a> {
         }
     }
 
-    /// What went wrong is reported while there is a place to write it to; then that goes, too.
-    fn end_mounts(&mut self) {
-        let mut take_down = TakeDown::new(&self.log_dir);
-        for text in take_down.most() {
-            self.report(&Entry::Problem { text });
-        }
-        self.report(&Entry::Ended { at: clock::wall_ms(), power: Some(self.power) });
-        take_down.rest();
-    }
-
-    /// Adds to the report. Where it cannot be written that is said once.
     fn report(&mut self, entry: &Entry) {
-        if self.mute {
-            return;
-        }
-        let _ = std::fs::create_dir_all(&self.log_dir);
-        if let Err(e) = report::append(&self.log_dir, entry) {
-            self.mute = true;
-            log::warn!(
-                "cannot write the report of this shutdown in {}: {e}",
-                self.log_dir.display()
-            );
-        }
+        self.mute = self.mute || !append(&self.log_dir, entry);
     }
+}
+
+/// What goes wrong is reported while there is a place to write it to; then that goes, too.
+pub(super) fn end_mounts(power: Power, log_dir: &Path) {
+    let mut take_down = TakeDown::new(log_dir);
+    let problems = take_down.most().into_iter().map(|text| Entry::Problem { text });
+    let ended = Entry::Ended { at: clock::wall_ms(), power: Some(power) };
+    let _ = problems.chain([ended]).all(|entry| append(log_dir, &entry));
+    take_down.rest();
+}
+
+/// Adds to the report; gives whether that could be done.
+fn append(log_dir: &Path, entry: &Entry) -> bool {
+    let _ = std::fs::create_dir_all(log_dir);
+    let done = report::append(log_dir, entry);
+    if let Err(e) = &done {
+        log::warn!("cannot write the report of this shutdown in {}: {e}", log_dir.display());
+    }
+    done.is_ok()
 }
 
 /// Ends the machine, and never comes back.

@@ -92,20 +92,25 @@ impl TakeDown {
     /// Unmounts what is left, makes `/` read-only and writes everything out.
     pub(super) fn rest(&mut self) {
         // What is written out already cannot be lost by what hangs below.
+        self.sync();
+        self.unmount_all(|_, _| true);
+        let root = mounts::list().unwrap_or_default();
+        let root = root.into_iter().rfind(|mount| mount.point == Path::new("/"));
+        if let Some(root) = root.filter(|_| !self.in_container) {
+            self.make_read_only(&root);
+        }
+        self.sync();
+    }
+
+    fn sync(&mut self) {
+        // The disks are those of the machine outside, which goes on.
+        if self.in_container {
+            return;
+        }
         self.call("all disks", "sync", || {
             machine::sync();
             Ok(())
         });
-        self.unmount_all(|_, _| true);
-        let root = mounts::list().unwrap_or_default();
-        let root = root.into_iter().rfind(|mount| mount.point == Path::new("/"));
-        if let Some(root) = root.filter(|root| is_worth_it(root) && !self.in_container) {
-            self.make_read_only(&root);
-            self.call("all disks", "sync", || {
-                machine::sync();
-                Ok(())
-            });
-        }
     }
 
     /// Unmounts those that are chosen, the last mounted first, and again while that helps: what is
@@ -123,10 +128,7 @@ impl TakeDown {
                 continue;
             }
             for mount in busy {
-                self.explain(&mount);
-                if !self.in_container {
-                    self.make_read_only(&mount);
-                }
+                self.give_up(&mount);
                 self.stuck.push(mount.point);
             }
             return;
@@ -144,23 +146,22 @@ impl TakeDown {
         done == Some(false)
     }
 
-    fn explain(&mut self, mount: &Mount) {
+    /// Says who holds it, and makes it read-only.
+    fn give_up(&mut self, mount: &Mount) {
         let subject = mount.point.display().to_string();
-        let again = mount.point.clone();
         let point = subject.clone();
-        let error = bounded(self.limit(), move || mounts::unmount(&again).err()).flatten();
-        let Some(error) = error else { return };
         let users = bounded(self.limit(), move || processes::users_of(&point)).unwrap_or_default();
-        let name = |pid: &u32| {
-            let comm = process::read(*pid).map(|process| process.comm).unwrap_or_default();
-            format!("{} (pid {pid})", crate::console::clean(comm.as_bytes()))
-        };
-        let users: Vec<String> = users.iter().take(5).map(name).collect();
-        let users = match users.as_slice() {
-            [] => "no process of ours holds it".to_owned(),
-            users => format!("held by {}", users.join(", ")),
-        };
-        self.tell(format!("{error}; {users}"));
+        if users == [std::process::id()] {
+            // Its own program or libraries: that only reads.
+            log::info!("{subject} is held by init itself, and stays");
+        } else {
+            let users = users.iter().take(5).map(name).collect::<Vec<_>>().join(", ");
+            let users = if users.is_empty() { "no process of ours".to_owned() } else { users };
+            self.tell(format!("cannot unmount {subject}: it is held by {users}"));
+        }
+        if !self.in_container {
+            self.make_read_only(mount);
+        }
     }
 
     fn make_read_only(&mut self, mount: &Mount) {
@@ -197,6 +198,11 @@ impl TakeDown {
         let left = self.until.saturating_duration_since(Instant::now());
         left.clamp(Duration::from_secs(1), ONE_CALL)
     }
+}
+
+fn name(pid: &u32) -> String {
+    let comm = process::read(*pid).map(|process| process.comm).unwrap_or_default();
+    format!("{} (pid {pid})", crate::console::clean(comm.as_bytes()))
 }
 
 /// What can be unmounted, the last mounted first.

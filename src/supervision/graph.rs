@@ -33,12 +33,21 @@ pub fn before(unit: &Unit) -> impl Iterator<Item = &UnitName> {
 /// of any length does not use up the stack.
 #[must_use]
 pub fn cycles<U: Borrow<Unit>>(units: &[U]) -> Vec<Cycle> {
-    let units: Vec<&Unit> = units.iter().map(Borrow::borrow).collect();
-    let index: BTreeMap<&str, usize> =
-        units.iter().enumerate().map(|(at, unit)| (unit.name.as_str(), at)).collect();
+    let units = units.iter().map(Borrow::borrow);
+    let waiting: Vec<Waiting> = units.map(|unit| (&unit.name, before(unit).collect())).collect();
+    cycles_among(&waiting)
+}
+
+/// A unit, and the units that go before it.
+pub(super) type Waiting<'a> = (&'a UnitName, Vec<&'a UnitName>);
+
+/// The same for an order that need not be the one of the units themselves.
+pub(super) fn cycles_among(units: &[Waiting]) -> Vec<Cycle> {
+    let index: BTreeMap<&UnitName, usize> =
+        units.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect();
     let edges: Vec<Vec<usize>> = units
         .iter()
-        .map(|unit| before(unit).filter_map(|name| index.get(name.as_str()).copied()).collect())
+        .map(|(_, before)| before.iter().filter_map(|name| index.get(name).copied()).collect())
         .collect();
     // Peeling off units that wait for nobody, then units nobody waits for, leaves those on cycles
     // and on paths between them.
@@ -53,7 +62,7 @@ pub fn cycles<U: Borrow<Unit>>(units: &[U]) -> Vec<Cycle> {
             open.remove(at);
         }
         if !path.is_empty() {
-            found.push(Cycle(path.into_iter().map(|at| units[at].name.clone()).collect()));
+            found.push(Cycle(path.into_iter().map(|at| units[at].0.clone()).collect()));
         }
         // Removing one cycle may leave paths that are on none.
         open = peel(&edges, &open);

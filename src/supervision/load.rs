@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Moment;
-use super::graph::{self, Cycle};
+use super::graph::{self, Cycle, Waiting};
 use super::name::UnitName;
 use super::service::Service;
 use super::supervisor::{Slot, Supervisor};
@@ -67,20 +67,14 @@ impl Supervisor {
     /// Notes for each unit who goes after it. Services that live stop in the order of the unit
     /// that they were started with as well, unless old and new orders make a circle.
     fn link(&mut self) {
-        let newest = self.slots.values().filter(|slot| !slot.gone).map(|slot| &**slot.newest());
-        let with_old: Vec<Unit> = self
-            .slots
-            .values()
-            .map(|slot| {
-                let mut unit = (**slot.newest()).clone();
-                unit.after.extend(graph::before(slot.service.unit()).cloned());
-                unit
-            })
-            .collect();
-        let edges = if graph::cycles(&with_old).is_empty() {
-            edges(with_old.iter())
+        let with_old: Vec<Waiting> = self.slots.values().map(|slot| slot.waiting()).collect();
+        let edges = if graph::cycles_among(&with_old).is_empty() {
+            edges(&with_old)
         } else {
-            edges(newest)
+            let newest = self.slots.values().filter(|slot| !slot.gone).map(|slot| slot.newest());
+            let newest: Vec<Waiting> =
+                newest.map(|unit| (&unit.name, graph::before(unit).collect())).collect();
+            edges(&newest)
         };
         for slot in self.slots.values_mut() {
             slot.dependents.clear();
@@ -117,7 +111,20 @@ impl Supervisor {
     }
 }
 
+impl Slot {
+    /// The units that go before this one by its newest unit, and by the one it was started with.
+    fn waiting(&self) -> Waiting<'_> {
+        let (newest, current) = (self.newest(), self.service.unit());
+        let mut before: Vec<&UnitName> = graph::before(newest).collect();
+        if !Arc::ptr_eq(newest, current) {
+            before.extend(graph::before(current));
+        }
+        (&newest.name, before)
+    }
+}
+
 /// Who goes before whom.
-fn edges<'a>(units: impl Iterator<Item = &'a Unit>) -> BTreeSet<(UnitName, UnitName)> {
-    units.flat_map(|unit| graph::before(unit).map(|to| (to.clone(), unit.name.clone()))).collect()
+fn edges(units: &[Waiting]) -> BTreeSet<(UnitName, UnitName)> {
+    let pairs = units.iter().flat_map(|(name, before)| before.iter().map(move |to| (*to, *name)));
+    pairs.map(|(to, from)| (to.clone(), from.clone())).collect()
 }

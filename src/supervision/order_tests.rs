@@ -207,6 +207,24 @@ fn a_living_service_without_a_unit_still_goes_before_what_it_needs() {
 }
 
 #[test]
+fn living_services_stop_in_the_order_that_they_were_started_in_unless_that_makes_a_circle() {
+    for (newer, order) in [
+        (vec![named("a"), named("b")], ["a", "b"]),
+        (vec![named("a"), after(named("b"), &["a"])], ["b", "a"]),
+    ] {
+        let mut rig = Rig::new(vec![after(named("a"), &["b"]), named("b")]);
+        rig.bring_up("b");
+        rig.bring_up("a");
+        rig.load(newer);
+        rig.take_done();
+        rig.go_down();
+        assert_eq!(rig.take_done(), [format!("signal {}", order[0])]);
+        rig.exit(order[0], 0, false);
+        assert_eq!(rig.take_done(), [format!("signal {}", order[1])]);
+    }
+}
+
+#[test]
 fn one_that_waits_for_a_living_service_with_a_new_unit_is_woken_by_its_end() {
     let mut rig = Rig::new(vec![named("a"), named("b")]);
     rig.bring_up("a");

@@ -196,6 +196,12 @@ impl Supervisor {
         self.slots.get(name).map(|slot| slot.dependents.clone())
     }
 
+    /// Whether another unit waits for this one.
+    #[must_use]
+    pub fn has_dependents(&self, name: &str) -> bool {
+        self.slots.get(name).is_some_and(|slot| !slot.dependents.is_empty())
+    }
+
     /// Every service, by name.
     pub fn services(&self) -> impl Iterator<Item = (&UnitName, &Service)> {
         self.slots.iter().map(|(name, slot)| (name, &slot.service))

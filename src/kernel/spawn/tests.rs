@@ -130,7 +130,8 @@ fn a_leaf_that_takes_no_process_is_reported_as_such() {
     assert_eq!(started.end(), ExitStatus::Code(127));
     let prepared = Prepared::new(&program(&["/bin/true"])).unwrap();
     let dir = invalid.open().unwrap();
-    let refused = spawn(&prepared, dir.as_fd(), None, How::IntoCgroup).unwrap_err();
+    let mut batch = Batch::new(0).unwrap();
+    let refused = spawn(&mut batch, &prepared, dir.as_fd(), None, How::IntoCgroup).unwrap_err();
     assert_eq!(refused.errno(), Errno::EOPNOTSUPP, "{refused}");
 }
 
@@ -265,12 +266,42 @@ fn without_an_output_the_program_writes_to_dev_null() {
     let script = "test $(readlink /proc/$$/fd/1) = /dev/null && echo x && echo x >&2";
     let prepared = Prepared::new(&shell(script)).unwrap();
     let dir = tree.leaf().open().unwrap();
-    let mut child = spawn(&prepared, dir.as_fd(), None, How::IntoCgroup).unwrap();
+    let mut batch = Batch::new(0).unwrap();
+    let child = spawn(&mut batch, &prepared, dir.as_fd(), None, How::IntoCgroup).unwrap();
+    batch.seal();
     let end = eventually("the end", || super::super::reap::bury(child.pid));
     assert_eq!(end, ExitStatus::Code(0));
+    assert_eq!(batch.report(child.line, true), Report::Executed);
     // A child of another test may hold a copy of the pipe until it executes its program.
-    let report = || (child.report.read() == Report::Executed).then_some(());
-    eventually("the report", report);
+    eventually("the end of the batch", || batch.is_over().then_some(()));
+}
+
+#[test]
+fn a_sibling_that_hangs_does_not_hide_who_has_executed_a_program() {
+    use super::super::process::has_executed;
+    let tree = TestTree::new("sibling");
+    let prepared = Prepared::new(&program(&["/bin/sleep", "1000"])).unwrap();
+    let leaf = tree.leaf();
+    let dir = leaf.open().unwrap();
+    let mut batch = Batch::new(0).unwrap();
+    let child = spawn(&mut batch, &prepared, dir.as_fd(), None, How::IntoCgroup).unwrap();
+    // The batch is not sealed, which is what a child that hangs looks like.
+    eventually("the exec", || has_executed(child.pid).filter(|has| *has));
+    assert!(!batch.is_over());
+    // SAFETY: the child makes one system call at a time.
+    let forked = match unsafe { clone3(Some(dir.as_fd())) }.unwrap() {
+        None => loop {
+            // SAFETY: no arguments.
+            unsafe { libc::pause() };
+        },
+        Some(pid) => pid,
+    };
+    assert_eq!(has_executed(forked), Some(false));
+    leaf.kill().unwrap();
+    for pid in [child.pid, forked] {
+        eventually("the end", || super::super::reap::bury(pid));
+        assert_eq!(has_executed(pid), None);
+    }
 }
 
 mod thousand;

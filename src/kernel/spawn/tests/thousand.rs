@@ -15,8 +15,9 @@ fn start_a_thousand() {
     let prepare = || Prepared::new(&program(&["/bin/true"])).unwrap();
     let bare = |tree: &TestTree, session: bool| {
         let prepared = prepare();
-        let mut memory = ChildMemory::new(size_of_plan(&prepared)).unwrap();
-        let plan = Plan::new(&prepared, &mut memory).unwrap();
+        let mut memory = ChildMemory::new(bytes_for(&prepared)).unwrap();
+        let word = memory.put_cell().unwrap().1;
+        let plan = Plan::new(&prepared, word, &mut memory).unwrap();
         let born = (0..COUNT).map(|_| {
             let dir = tree.leaf().open().unwrap();
             // SAFETY: the child makes system calls only.
@@ -29,18 +30,23 @@ fn start_a_thousand() {
                     libc::execve(*plan.candidates, plan.argv, plan.environment);
                     libc::_exit(127)
                 },
-                Some((pid, _)) => pid,
+                Some(pid) => pid,
             }
         });
         born.collect::<Vec<_>>()
     };
     let full = |tree: &TestTree| {
         let events = LeafEvents::new().unwrap();
+        let mut batch = Batch::new(0).unwrap();
         let born = (0..COUNT).map(|_| {
             let leaf = tree.leaf();
             events.watch(&leaf).unwrap();
             let dir = leaf.open().unwrap();
-            let child = spawn(&prepare(), dir.as_fd(), None, How::IntoCgroup);
+            let prepared = prepare();
+            if !batch.has_room(bytes_for(&prepared)) {
+                batch = Batch::new(0).unwrap();
+            }
+            let child = spawn(&mut batch, &prepared, dir.as_fd(), None, How::IntoCgroup);
             child.unwrap().pid
         });
         born.collect::<Vec<_>>()
