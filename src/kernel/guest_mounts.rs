@@ -1,19 +1,21 @@
 //! Mounts in a mount namespace of one's own, as a guest system needs them.
 
+use std::ffi::CString;
 use std::fs::{self, File};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
+use nix::sys::stat::{Mode, SFlag, fstat, makedev, mknod, umask};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chdir, chroot, pivot_root};
 
-use super::Error;
 use super::membership::mount_points;
+use super::{Error, sys};
 
 /// What a new file system may not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,36 +86,33 @@ pub fn overlay(lower: &Path, upper: &Path, work: &Path, at: &Path) -> Result<(),
         .map_err(|errno| Error::at("mount an overlay at", at, errno))
 }
 
-/// A file or directory that stays at hand although its path may get covered.
+/// A copy of a file's or directory's mount, with all mounts below it, to be shown elsewhere. It
+/// stays at hand although its path may get covered, and is as it was when it was taken.
 #[derive(Debug)]
 pub struct Source {
-    file: OwnedFd,
+    mount: OwnedFd,
     path: PathBuf,
     is_dir: bool,
 }
 
 impl Source {
-    /// Opens it, in the mount namespace where it is to be shown again.
+    /// Takes the copy, in the mount namespace where it is to be shown.
     ///
     /// # Errors
-    /// ENOENT when it does not exist.
+    /// ENOENT when the path does not exist.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(|errno| Error::at("open", path, errno))?;
-        let source = Self { file, path: path.to_owned(), is_dir: false };
-        let metadata = fs::metadata(source.link()).map_err(|e| Error::io("stat", path, &e))?;
-        Ok(Self { is_dir: metadata.is_dir(), ..source })
+        let mount = c_path(path).and_then(|path| sys::clone_mount(&path));
+        let mount = mount.map_err(|errno| Error::at("copy the mount of", path, errno))?;
+        let kind = fstat(&mount).map_err(|errno| Error::at("stat", path, errno))?.st_mode;
+        let is_dir = kind & libc::S_IFMT == libc::S_IFDIR;
+        Ok(Self { mount, path: path.to_owned(), is_dir })
     }
 
-    fn link(&self) -> PathBuf {
-        format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
-    }
-
-    /// Shows it, with every mount below it, at another place as well. The place is made where it
-    /// is missing.
+    /// Shows it. The place is made where it is missing.
     ///
     /// # Errors
-    /// The kernel's answer, with both paths.
+    /// The kernel's answer, with both paths; EBUSY or EINVAL the second time, for the copy is
+    /// where it was shown first.
     pub fn show_at(&self, at: &Path) -> Result<(), Error> {
         if self.is_dir {
             make_dir(at)?;
@@ -121,12 +120,14 @@ impl Source {
             make_dir(at.parent().unwrap_or(at))?;
             File::create(at).map_err(|e| Error::io("create", at, &e))?;
         }
-        let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-        mount(Some(&self.link()), at, NONE, flags, NONE).map_err(|errno| {
-            let both = format!("{} at {}", self.path.display(), at.display());
-            Error::new("mount", both, errno)
-        })
+        let shown = c_path(at).and_then(|at| sys::attach_mount(self.mount.as_fd(), &at));
+        let both = || format!("{} at {}", self.path.display(), at.display());
+        shown.map_err(|errno| Error::new("mount", both(), errno))
     }
+}
+
+fn c_path(path: &Path) -> Result<CString, Errno> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
 /// Makes a path read-only for this mount namespace, and not the file system behind it for
@@ -217,12 +218,12 @@ impl Device {
     /// # Errors
     /// ENOENT when there is none, ENODEV when it is something else.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let source = Source::open(path)?;
-        let metadata = fs::metadata(source.link()).map_err(|e| Error::io("stat", path, &e))?;
+        let metadata = fs::metadata(path).map_err(|e| Error::io("stat", path, &e))?;
         let kind = SFlag::from_bits_truncate(metadata.mode() & libc::S_IFMT);
         if kind != SFlag::S_IFCHR && kind != SFlag::S_IFBLK {
             return Err(Error::at("find a device at", path, Errno::ENODEV));
         }
+        let source = Source::open(path)?;
         Ok(Self { numbers: metadata.rdev(), kind, mode: metadata.mode() & 0o7777, source })
     }
 

@@ -10,7 +10,6 @@
 //! | [`program`], [`spawn`], [`report`] | what is started, the start itself, what became of it |
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
-//! | [`notify_socket`], [`files`] | datagrams from processes; FIFOs, locks, small files |
 //! | [`namespaces`], [`guest_mounts`], [`subgroups`] | what a guest system is given of its own |
 //! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
 //! | [`files`] | locks, directories that can be trusted, small files |

@@ -224,18 +224,32 @@ pub fn give_up(capability: Capability) -> Result<(), Error> {
         .map_err(|errno| Error::new("give up", format!("{capability:?}"), errno))
 }
 
-/// Whether a process would act on a signal: it has a handler, or has blocked it to fetch it. One
-/// that does neither loses it, when it is the init of a pid namespace (pid_namespaces(7)). False
-/// for a process that is gone.
+/// What a process does about a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// It has a handler.
+    Handles,
+    /// It has blocked it: to fetch it, or for a moment.
+    Blocks,
+    /// Neither: the init of a pid namespace loses it (pid_namespaces(7)), unless it is just
+    /// waiting for it in sigtimedwait(2), which takes it out of the mask that can be seen.
+    Ignores,
+}
+
+/// What a process does about a signal; one that is gone ignores it.
 #[must_use]
-pub fn takes_signal(pid: u32, signal: i32) -> bool {
+pub fn hearing(pid: u32, signal: i32) -> Hearing {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let in_mask = |key: &str| {
         let mask = status.lines().find_map(|line| line.strip_prefix(key));
         let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
         (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1
     };
-    in_mask("SigCgt:") || in_mask("SigBlk:")
+    match (in_mask("SigCgt:"), in_mask("SigBlk:")) {
+        (true, _) => Hearing::Handles,
+        (false, true) => Hearing::Blocks,
+        (false, false) => Hearing::Ignores,
+    }
 }
 
 /// The path of a process's program, as `/proc` has it; `None` when it is gone.
@@ -276,10 +290,12 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_taken_by_who_handles_it() {
+    fn a_signal_is_handled_blocked_or_ignored() {
         let _signals = super::super::signals::Signals::new(&[libc::SIGUSR1]).unwrap();
-        assert!(takes_signal(std::process::id(), libc::SIGUSR1));
-        assert!(!takes_signal(std::process::id(), libc::SIGRTMIN() + 7));
-        assert!(!takes_signal(std::process::id(), 0));
+        let own = std::process::id();
+        assert_eq!(hearing(own, libc::SIGUSR1), Hearing::Handles);
+        assert_eq!(hearing(own, libc::SIGRTMIN() + 7), Hearing::Ignores);
+        assert_eq!(hearing(own, 0), Hearing::Ignores);
+        assert_eq!(hearing(u32::MAX - 1, libc::SIGUSR1), Hearing::Ignores);
     }
 }

@@ -204,3 +204,25 @@ extern "C" fn fill_descriptors() {
 #[used]
 #[unsafe(link_section = ".init_array")]
 static FILL_DESCRIPTORS: extern "C" fn() = fill_descriptors;
+
+/// open_tree(2), Linux 5.2: a copy of the mount that shows this path, with all mounts below it,
+/// attached nowhere yet.
+pub(super) fn clone_mount(path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = libc::OPEN_TREE_CLONE | libc::O_CLOEXEC as u32 | libc::AT_RECURSIVE as u32;
+    // SAFETY: a C string and integers.
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    let fd = Errno::result(fd)?;
+    // SAFETY: the kernel just made this descriptor for us; descriptors fit an i32.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// move_mount(2), Linux 5.2: attaches such a copy at a path.
+pub(super) fn attach_mount(mount: BorrowedFd, at: &CStr) -> Result<(), Errno> {
+    let (here, flags) = (c"".as_ptr(), libc::MOVE_MOUNT_F_EMPTY_PATH);
+    let fd = mount.as_raw_fd();
+    // SAFETY: two C strings and integers.
+    let done = unsafe {
+        libc::syscall(libc::SYS_move_mount, fd, here, libc::AT_FDCWD, at.as_ptr(), flags)
+    };
+    Errno::result(done).map(drop)
+}

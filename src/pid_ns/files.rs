@@ -15,6 +15,9 @@ const TREEWARD: &str = "/run/treeward";
 /// Where the directory of the notify socket is seen with `--notify`.
 const NOTIFY: &str = "/run/host/notify";
 
+/// Where every guest expects the cgroup tree.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
 /// Builds the guest's file system and makes it the root. The caller is in a mount namespace of
 /// its own; `cgroup` says whether it has a cgroup of its own as well.
 pub fn lay_out(options: &Options, cgroup: bool) -> Result<(), Failure> {
@@ -34,6 +37,9 @@ pub fn lay_out(options: &Options, cgroup: bool) -> Result<(), Failure> {
     }
     if options.private_network && options.owns(Share::Sys) {
         mounts::raise_loopback(&at("/sys"))?;
+    }
+    if let Some(cgroups) = &host.cgroups {
+        cgroups.show_at(&at(CGROUPS))?;
     }
     if options.owns(Share::Cgroup) && cgroup {
         own_cgroups(options, &root)?;
@@ -86,6 +92,8 @@ struct Host {
     console: Option<Source>,
     /// Whether /sys stays the host's, read-only: the host's cgroups stand on it.
     keeps_sys: bool,
+    /// The host's cgroups, to be shown on a /sys that is new.
+    cgroups: Option<Source>,
 }
 
 struct Shared {
@@ -111,10 +119,8 @@ impl Host {
         }
         let keeps_sys = !options.owns(Share::Cgroup) && !other_root && !options.private_network;
         // On a /sys of its own the host's cgroups must be shown again.
-        if !options.owns(Share::Cgroup) && options.owns(Share::Sys) && !keeps_sys {
-            let path = "/sys/fs/cgroup";
-            shared.push(Shared { path, source: Source::open(path.as_ref())? });
-        }
+        let hidden = !options.owns(Share::Cgroup) && options.owns(Share::Sys) && !keeps_sys;
+        let cgroups = hidden.then(|| Source::open(CGROUPS.as_ref())).transpose()?;
         let shown = binds(options)?.into_iter();
         let shown = shown.map(|bind| Ok((Source::open(&bind.source)?, bind)));
         let devices = options.device.iter().map(|path| Ok((path.clone(), Device::open(path)?)));
@@ -124,6 +130,7 @@ impl Host {
             devices: devices.collect::<Result<_, Error>>()?,
             console: console(),
             keeps_sys,
+            cgroups,
         })
     }
 }

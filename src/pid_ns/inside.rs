@@ -87,7 +87,8 @@ fn prepare(options: &Options, payload: Option<&Entrance>, tell: &File) -> Result
         .split_first()
         .ok_or_else(|| Failure { text: "the command is empty".to_owned(), status: NOT_SET_UP })?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(environment);
+    // An init begins there; where we were started may be out of sight.
+    command.args(arguments).env_clear().envs(environment).current_dir("/");
     Ok(command)
 }
 

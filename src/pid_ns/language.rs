@@ -10,7 +10,8 @@ use super::birth::Guest;
 use super::options::Options;
 use super::{Failure, enter};
 use crate::kernel::guest_mounts::{make_within, open_within, root_of};
-use crate::kernel::{Error, namespaces, pidfd, process};
+use crate::kernel::namespaces::{self, Hearing};
+use crate::kernel::{Error, pidfd, process};
 
 /// What is wanted of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub enum Init {
 pub enum Asked {
     /// It was put, and the init hears it.
     Yes,
+    /// It was put, and nobody can see whether the init hears it: one that waits for signals by
+    /// sigwait(3) looks like one that loses them.
+    Perhaps,
     /// The init is not far enough to hear it: ask again.
     NotYet,
     /// This init has no word for it.
@@ -60,21 +64,25 @@ impl Init {
     /// init at its end is first one kind, then the other.
     pub fn of(pid: u32) -> Option<Self> {
         let program = namespaces::program_of(pid).ok()??;
-        Some(Self::by_name(&program, &process::read(pid)?.comm))
+        Some(Self::by_name(&program, &process::read(pid)?.command))
     }
 
-    fn by_name(program: &str, comm: &str) -> Self {
-        let program = program.strip_suffix(" (deleted)").unwrap_or(program);
-        match Path::new(program).file_name().and_then(|name| name.to_str()) {
+    fn by_name(program: &str, command: &str) -> Self {
+        let name = |path| Path::new(path).file_name().and_then(|name| name.to_str());
+        match name(program.strip_suffix(" (deleted)").unwrap_or(program)) {
             Some("systemd") => Self::Systemd,
             Some("runit" | "runit-init") => Self::Runit,
-            // The same file is every other program of BusyBox, too.
-            Some("busybox") if matches!(comm, "init" | "linuxrc") => Self::Busybox,
+            // The same file is every other program of BusyBox, too: `init`, or `busybox init`.
+            Some("busybox")
+                if command.split(' ').take(2).any(|word| name(word) == Some("init")) =>
+            {
+                Self::Busybox
+            }
             _ => Self::Other,
         }
     }
 
-    /// Whether a question that was heard may have been passed over, so that it is put again.
+    /// Whether even a question that was heard may have been passed over, so that it is put again.
     pub const fn forgets(self) -> bool {
         // "signals only work in stage 2".
         matches!(self, Self::Runit)
@@ -90,12 +98,14 @@ impl Init {
         }
     }
 
-    /// Asks. `since` is how long it has been asked already.
+    /// Asks. `since` is how long it has been asked already; with `anyhow` also where nothing shows
+    /// that it would be heard.
     pub fn ask(
         self,
         guest: &Guest,
         wish: Wish,
         since: Duration,
+        anyhow: bool,
         options: &Options,
     ) -> Result<Asked, Failure> {
         if let (Wish::PowerOff, Some(command)) = (wish, &options.stop_command) {
@@ -110,11 +120,14 @@ impl Init {
             (Self::Other, Wish::Reboot) => return Ok(Asked::NoWord),
             (Self::Runit, _) => return ask_runit(guest, wish, since),
         };
-        // Process 1 of a namespace loses a signal that it does not handle (pid_namespaces(7)).
-        if !namespaces::takes_signal(guest.pid, signal) && signal != libc::SIGKILL {
-            return Ok(Asked::NotYet);
-        }
-        send(guest, signal).map(|()| Asked::Yes)
+        let asked = match namespaces::hearing(guest.pid, signal) {
+            Hearing::Handles => Asked::Yes,
+            // It fetches its signals from a descriptor.
+            Hearing::Blocks if self == Self::Systemd => Asked::Yes,
+            _ if anyhow && self != Self::Systemd => Asked::Perhaps,
+            _ => return Ok(Asked::NotYet),
+        };
+        send(guest, signal).map(|()| asked)
     }
 }
 
@@ -169,16 +182,17 @@ mod tests {
 
     #[test]
     fn inits_are_known_by_their_program() {
-        for (program, comm, init) in [
-            ("/usr/lib/systemd/systemd", "systemd", Init::Systemd),
+        for (program, command, init) in [
+            ("/usr/lib/systemd/systemd", "/sbin/init", Init::Systemd),
             ("/usr/lib/systemd/systemd (deleted)", "systemd", Init::Systemd),
             ("/usr/sbin/runit", "runit", Init::Runit),
-            ("/bin/busybox", "init", Init::Busybox),
-            ("/bin/busybox", "sh", Init::Other),
+            ("/bin/busybox", "/sbin/init", Init::Busybox),
+            ("/bin/busybox", "busybox init", Init::Busybox),
+            ("/bin/busybox", "sh /etc/init.d/rcS", Init::Other),
             ("/usr/bin/dash", "systemd", Init::Other),
             ("/", "", Init::Other),
         ] {
-            assert_eq!(Init::by_name(program, comm), init, "{program} {comm}");
+            assert_eq!(Init::by_name(program, command), init, "{program} {command}");
         }
     }
 }

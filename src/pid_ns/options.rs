@@ -108,7 +108,8 @@ pub struct Options {
     #[arg(long)]
     pub volatile: bool,
 
-    /// The guest's host name [default: the host's, until the guest sets its own]
+    /// The name that the guest begins with; its own /etc/hostname may change it [default: the
+    /// host's]
     #[arg(long, value_name = "NAME")]
     pub hostname: Option<String>,
 

@@ -14,7 +14,7 @@ use crate::kernel::signals::Signals;
 /// How often an init that cannot hear yet is asked again.
 const SOON: Duration = Duration::from_millis(50);
 
-/// How soon an init that may have passed a question over is asked again; each time twice as late.
+/// How soon a question that may have been passed over is put again; each time twice as late.
 const LATER: Duration = Duration::from_secs(1);
 
 const SIGNALS: u64 = 0;
@@ -71,7 +71,7 @@ impl Watch {
                     self.poll.remove(report);
                 }
                 failure = guest.take_report();
-                if failure.is_none() && !options.notify {
+                if failure.is_none() && talk.wish.is_none() && !options.notify {
                     tell_ready();
                 }
             }
@@ -137,9 +137,12 @@ struct Talk<'a> {
     wish: Option<Wish>,
     /// When it was first asked.
     since: Instant,
-    /// Who heard it.
-    heard: Option<Init>,
+    /// Who was asked, and whether it is known to have heard.
+    asked: Option<(Init, bool)>,
+    /// When to look again.
     next: Instant,
+    /// When to ask again even where nothing has changed, and how long to wait after that.
+    again: Instant,
     gap: Duration,
     killed: bool,
 }
@@ -147,8 +150,8 @@ struct Talk<'a> {
 impl<'a> Talk<'a> {
     fn new(options: &'a Options) -> Self {
         let now = Instant::now();
-        let (wish, heard, killed) = (None, None, false);
-        Self { options, wish, since: now, heard, next: now, gap: LATER, killed }
+        let (wish, asked, killed) = (None, None, false);
+        Self { options, wish, since: now, asked, next: now, again: now, gap: LATER, killed }
     }
 
     /// How long to wait at most before [`Self::go_on`].
@@ -168,8 +171,8 @@ impl<'a> Talk<'a> {
                 if self.wish != Some(Wish::PowerOff) {
                     self.want(Wish::PowerOff);
                 }
-                // Nothing of the guest runs before its init is executed.
-                if guest.report().is_some() { self.kill(guest) } else { Ok(()) }
+                // Before its init is executed nothing of the guest runs that could be asked.
+                if guest.report().is_some() { guest.kill() } else { Ok(()) }
             }
             libc::SIGUSR2 if self.wish.is_none() => {
                 self.want(Wish::Reboot);
@@ -183,8 +186,8 @@ impl<'a> Talk<'a> {
     fn want(&mut self, wish: Wish) {
         let now = Instant::now();
         self.wish = Some(wish);
-        (self.since, self.next) = (now, now);
-        (self.heard, self.gap) = (None, LATER);
+        (self.since, self.next, self.again) = (now, now, now);
+        (self.asked, self.gap) = (None, LATER);
     }
 
     fn kill(&mut self, guest: &Guest) -> Result<(), Failure> {
@@ -197,35 +200,23 @@ impl<'a> Talk<'a> {
         let Some(wish) = self.wish.filter(|_| !self.killed && guest.report().is_none()) else {
             return Ok(());
         };
-        let since = self.since.elapsed();
-        if since >= self.options.stop_timeout {
+        let now = Instant::now();
+        if now >= self.since + self.options.stop_timeout {
             return self.lose_patience(wish, guest);
         }
-        if Instant::now() < self.next {
+        if now < self.next {
             return Ok(());
         }
-        let Some(init) = Init::of(guest.pid) else {
-            self.next = Instant::now() + SOON;
-            return Ok(());
-        };
-        let asked_before = self.heard == Some(init);
-        if asked_before && !init.forgets() {
-            self.next = Instant::now() + SOON;
+        self.next = now + SOON;
+        let Some(init) = Init::of(guest.pid) else { return Ok(()) };
+        let is_again = now >= self.again;
+        if self.asked == Some((init, true)) && !(init.forgets() && is_again) {
             return Ok(());
         }
-        match init.ask(guest, wish, since, self.options)? {
-            Asked::Yes if asked_before => {
-                self.gap *= 2;
-                self.next = Instant::now() + self.gap;
-            }
-            Asked::Yes => {
-                let left = self.options.stop_timeout.saturating_sub(since).as_secs_f64();
-                let (name, pid, words) = (init.name(), guest.pid, wish.words());
-                say(&format!("asked {name} (process {pid}) to {words}; it has {left:.1} s"));
-                self.heard = Some(init);
-                self.next = Instant::now() + if init.forgets() { self.gap } else { SOON };
-            }
-            Asked::NotYet => self.next = Instant::now() + SOON,
+        match init.ask(guest, wish, self.since.elapsed(), is_again, self.options)? {
+            Asked::Yes => self.note(wish, (init, true), guest),
+            Asked::Perhaps => self.note(wish, (init, false), guest),
+            Asked::NotYet => {}
             Asked::NoWord => {
                 say(&format!("{} has no word for a reboot: nothing is done", init.name()));
                 self.wish = None;
@@ -234,14 +225,25 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
+    fn note(&mut self, wish: Wish, asked: (Init, bool), guest: &Guest) {
+        self.again = Instant::now() + self.gap;
+        self.gap *= 2;
+        if self.asked == Some(asked) {
+            return;
+        }
+        self.asked = Some(asked);
+        let (name, pid, words) = (asked.0.name(), guest.pid, wish.words());
+        let left = self.options.stop_timeout.saturating_sub(self.since.elapsed()).as_secs_f64();
+        let doubt = if asked.1 { "" } else { ", though nothing shows that it listens" };
+        say(&format!("asked {name} (process {pid}) to {words}{doubt}; it has {left:.1} s"));
+    }
+
     fn lose_patience(&mut self, wish: Wish, guest: &Guest) -> Result<(), Failure> {
         let time = self.options.stop_timeout.as_secs_f64();
-        let what = match self.heard {
-            Some(init) => format!("{} did not {} within {time} s", init.name(), wish.words()),
-            None => format!(
-                "the guest's init cannot be asked to {}: it did not listen within {time} s",
-                wish.words()
-            ),
+        let name = self.asked.map_or("the guest's init", |(init, _)| init.name());
+        let what = match self.asked {
+            Some((_, true)) => format!("{name} did not {} within {time} s", wish.words()),
+            _ => format!("{name} did not listen within {time} s"),
         };
         if wish == Wish::Reboot {
             say(&format!("{what}: it goes on"));

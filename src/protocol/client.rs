@@ -131,7 +131,7 @@ impl Client {
         timeout: Option<Duration>,
     ) -> Result<(), ClientError> {
         self.send(&wire::write_plain_call(method))?;
-        self.next::<serde_json::Map<String, serde_json::Value>>(timeout).map(drop)
+        Ok(wire::read_plain_answer(&self.message(timeout)?)??)
     }
 
     fn send(&mut self, call: &[u8]) -> Result<(), ClientError> {

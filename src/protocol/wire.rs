@@ -293,3 +293,15 @@ pub fn read_answer<T: DeserializeOwned>(
         Err(error) => serde_json::from_slice(message).map(Err).map_err(|_| error),
     }
 }
+
+/// Reads an answer of which nothing is wanted but whether it is a [`Failure`].
+///
+/// # Errors
+/// What `serde_json` says when it is no answer.
+pub fn read_plain_answer(message: &[u8]) -> Result<Result<(), Failure>, serde_json::Error> {
+    let answer: Map<String, Value> = serde_json::from_slice(message)?;
+    match answer.contains_key("error") {
+        true => serde_json::from_slice(message).map(Err),
+        false => Ok(Ok(())),
+    }
+}

@@ -18,6 +18,7 @@ Exit status:
   5  the supervisor cannot be reached: it does not run, or went away
   6  no answer in time
   7  permission denied
+  N  with enter: what the command ended with
 
 Environment:
   TREEWARD_SOCKET  the control socket, instead of /run/treeward/control.sock
@@ -125,6 +126,17 @@ pub(super) enum Command {
         who: Who,
         /// The unit
         unit: String,
+    },
+
+    /// Run a command in the guest of a unit that run-on-pid-ns runs; root's shell by default
+    #[command(after_help = "Example: slc enter guest systemctl is-system-running\n\n\
+                      Exit status: that of the command; 128+S when signal S ended it.")]
+    Enter {
+        /// The unit
+        unit: String,
+        /// The command and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+        command: Vec<std::ffi::OsString>,
     },
 
     /// The log of a unit; works without a supervisor too

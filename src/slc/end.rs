@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::Supervisor;
 use super::style::clean;
+use crate::pid_ns::enter::NoEntry;
 use crate::protocol::client::ClientError;
 use crate::protocol::message::Listing;
 use crate::protocol::{Failure, Request};
@@ -12,18 +13,29 @@ use crate::protocol::{Failure, Request};
 /// The exit status, documented in `slc --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    Done = 0,
-    Failed = 1,
-    NotRunning = 3,
-    NoSuchUnit = 4,
-    Unreachable = 5,
-    Silent = 6,
-    Denied = 7,
+    Done,
+    Failed,
+    NotRunning,
+    NoSuchUnit,
+    Unreachable,
+    Silent,
+    Denied,
+    /// A command that was run in a guest ended with this.
+    Command(u8),
 }
 
 impl From<End> for ExitCode {
     fn from(end: End) -> Self {
-        Self::from(end as u8)
+        Self::from(match end {
+            End::Done => 0,
+            End::Failed => 1,
+            End::NotRunning => 3,
+            End::NoSuchUnit => 4,
+            End::Unreachable => 5,
+            End::Silent => 6,
+            End::Denied => 7,
+            End::Command(status) => status,
+        })
     }
 }
 
@@ -36,6 +48,17 @@ pub(super) enum Failed {
     /// Standard output could not be written.
     #[error("standard output: {0}")]
     Output(io::Error),
+    /// Only root may do this.
+    #[error("{}", NoEntry::NotRoot)]
+    NotRoot,
+    /// The guest of a unit cannot be entered.
+    #[error("{unit}: {error}")]
+    Enter {
+        /// The unit.
+        unit: String,
+        /// Why.
+        error: NoEntry,
+    },
     /// There is no log directory.
     #[error("no such directory: {}; name it by --log-dir", path.display())]
     NoLogDir {
@@ -67,8 +90,10 @@ impl Failed {
     }
 
     fn end(&self) -> End {
-        let Self::Client(error) = self else {
-            return End::Failed;
+        let error = match self {
+            Self::Client(error) => error,
+            Self::NotRoot => return End::Denied,
+            _ => return End::Failed,
         };
         match error {
             ClientError::NotThere { .. } | ClientError::HungUp | ClientError::System { .. } => {

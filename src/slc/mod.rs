@@ -5,6 +5,7 @@
 
 mod args;
 mod end;
+mod enter;
 mod journal;
 mod list;
 mod orders;
@@ -60,6 +61,7 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         Command::Reload(order) if order.units.is_empty() => orders::reread(supervisor, order.json),
         Command::Reload(order) => orders::run(supervisor, orders::Verb::Reload, order),
         Command::Kill { signal, who, unit } => orders::kill(supervisor, unit, *signal, *who),
+        Command::Enter { unit, command } => enter::run(supervisor, unit, command),
         Command::Journal(wanted) => journal::run(supervisor, wanted, &style()),
         Command::Watch { json } => watch::run(supervisor, *json, &style()),
         Command::Poweroff => power::run(supervisor, Power::PowerOff),
