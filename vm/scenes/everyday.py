@@ -32,6 +32,7 @@ enabled: false
 # None of them execs, so that two thousand are made in a few seconds; they wait for a line each.
 CROWD = """
 description: Two thousand processes whose parent is gone
+stop_grace_period: 10m
 command:
   - sh
   - -c
