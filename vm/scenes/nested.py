@@ -1,6 +1,7 @@
 """Other inits as services: runit on the machine's own root, systemd on another; each is one unit."""
 
 import re
+import shlex
 
 from machine.boot import Spec
 from machine.line import Failed
@@ -34,39 +35,48 @@ LONG = 300
 
 
 def clean_inside(machine, unit, init):
-    """That the guest's /proc shows the guest alone, its clock began with it, and nothing of ours changed."""
-    seen = machine.run(
-        f"slc enter {unit} sh -c 'cat /proc/1/comm; cat /proc/[0-9]*/comm | sort -u; hostname; cut -d. -f1 /proc/uptime'"
-    ).split()
-    if seen[0] != init or {"init", "service-launcher", "cron"} & set(seen[1:-2]) or seen[-2] != f"inside-{unit}":
-        raise Failed(f"expected {init} as process 1, nothing of the machine's, and the name inside-{unit}; saw {seen}")
-    outside = machine.run("hostname; cut -d. -f1 /proc/uptime; cat /proc/1/comm; ls -d /dev/log 2>/dev/null", status=None).split()
-    if outside[0] != "treeward" or int(seen[-1]) >= int(outside[1]) or outside[2] != "init" or "/dev/log" in outside:
-        raise Failed(f"expected a later clock inside, and no trace outside; inside {seen}, outside {outside}")
+    """That the guest's /proc shows the guest alone, that its clock began with it, that its name is its
+    own, and that nothing of the machine has changed."""
+    looks = "cat /proc/1/comm; cat /proc/[0-9]*/comm 2>/dev/null | sort -u | tr '\\n' ' '; echo; cut -d. -f1 /proc/uptime"
+    first, names, uptime = machine.run(f"slc enter {unit} sh -c {shlex.quote(looks)}").splitlines()
+    outside = machine.run("cat /proc/1/comm; cut -d. -f1 /proc/uptime").split()
+    ours = {"init", "service-launcher", "shell"} & set(names.split())
+    if first != init or ours or outside[0] != "init" or int(uptime) >= int(outside[1]):
+        raise Failed(
+            f"expected {init} as process 1 inside, none of the machine's processes, and a younger clock; saw"
+            f" {first}, {names}, {uptime} s; outside {outside}"
+        )
+    machine.run(f"slc enter {unit} hostname elsewhere")
+    if machine.run("hostname") != "treeward\n" or machine.run("ls -A /dev/log /tmp 2>/dev/null", status=None) != "/tmp:\nkept\n":
+        raise Failed(
+            "expected the machine's name, its /dev/log and its /tmp as they were; saw "
+            + machine.run("hostname; ls -lA /dev/log /tmp", status=None)
+        )
 
 
-def one_unit(machine, unit, *members):
-    """That slc status has the whole guest as one tree, with the PIDs inside."""
+def one_unit(machine, unit, init, *members):
+    """That slc shows the whole guest as one unit, with the PID inside of its process 1."""
     status = machine.run(f"slc status {unit}")
-    missing = [member for member in members if member not in status]
     listed = machine.run("slc list")
-    if missing or not re.search(rf"^{unit} +up ", listed, re.MULTILINE) or not re.search(r"\binside\b.*\b1\b|\b1\b.*\binside\b", status):
-        raise Failed(f"expected one unit, up, with {members} in its tree and its process 1 inside; saw\n{status}{listed}")
+    missing = [member for member in members if member not in status]
+    both = re.search(rf"\d+ \(1 inside\) .*{init}", status)
+    if missing or not both or not re.search(rf"^{unit} +up ", listed, re.MULTILINE):
+        raise Failed(f"expected one unit, up, with {members} in its tree, and {init} as 1 inside; saw\n{status}{listed}")
 
 
 def runit(machine):
     """runit as a unit reaches its second stage, with its services, and a clean /proc inside."""
     machine.up()
-    machine.run("slc start runit", LONG)
+    machine.run("touch /tmp/kept; slc start runit", LONG)
     machine.until("slc enter runit sv status /etc/service/ssh | grep '^run:'", LONG, "runit's ssh to run")
     clean_inside(machine, "runit", "runit")
-    one_unit(machine, "runit", "runsvdir", "sshd")
+    one_unit(machine, "runit", "runit", "runsvdir", "sshd")
 
 
 def runit_stops(machine):
     """slc stop runit speaks its language, and leaves nothing."""
     told = machine.run("slc stop runit", LONG)
-    left = machine.run("pgrep -l 'runsv|sshd'; ls -d /sys/fs/cgroup/treeward/services/runit/*/", status=None)
+    left = machine.run("pgrep -l 'runsv|sshd'; ls -d /sys/fs/cgroup/treeward/services/runit/*/ 2>&-", status=None)
     if "killed" in told or "runsv" in left or "/runit/" in left:
         raise Failed(f"expected an end without a kill, and nothing left; saw\n{told}{left}")
 
@@ -76,8 +86,9 @@ def systemd(machine):
     machine.run("slc start systemd", LONG)
     machine.until("slc enter systemd systemctl is-system-running", LONG, "systemd to be running")
     clean_inside(machine, "systemd", "systemd")
-    one_unit(machine, "systemd", "systemd-journal", "nginx")
-    shown = machine.run("slc enter systemd systemctl show -P ActiveState default.target; slc enter systemd systemctl show -P MemoryCurrent nginx")
+    one_unit(machine, "systemd", "systemd", "systemd-journal", "nginx")
+    show = "slc enter systemd systemctl show -P"
+    shown = machine.run(f"{show} ActiveState default.target; {show} MemoryCurrent nginx")
     if not re.fullmatch(r"active\n\d+\n", shown):
         raise Failed(f"expected the default target active, and a number of bytes for nginx; saw\n{shown}")
 
