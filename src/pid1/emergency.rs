@@ -19,8 +19,8 @@ use crate::kernel::machine;
 /// The hidden argument.
 pub(super) const STAGE: &str = "--emergency-shell";
 
-/// Starts the shell; gives its process id.
-pub(super) fn open(console: Option<&Path>) -> Option<u32> {
+/// Starts the shell; gives its process id. `then` says what comes after it.
+pub(super) fn open(console: Option<&Path>, then: &str) -> Option<u32> {
     let console = console.unwrap_or(Path::new("/dev/console"));
     // Not current_exe(): the program may have been replaced or removed since. Without /proc the
     // kernel's own name for it has to do.
@@ -32,7 +32,7 @@ pub(super) fn open(console: Option<&Path>) -> Option<u32> {
     match started {
         Ok(child) => {
             log::warn!(
-                "an emergency shell on {}, pid {}; when it ends the boot goes on",
+                "an emergency shell on {}, pid {}; when it ends {then}",
                 console.display(),
                 child.id()
             );

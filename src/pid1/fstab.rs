@@ -9,56 +9,64 @@ use crate::kernel::mounts::unescape;
 
 /// One line that mounts something or swaps somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub struct Entry {
     /// The line's number, from 1.
-    pub(super) line: usize,
+    pub line: usize,
     /// The first field: a device, a tag as `UUID=...`, a directory, a word.
-    pub(super) source: OsString,
+    pub source: OsString,
     /// Where it is mounted, without a slash at its end; `none` for swap.
-    pub(super) point: PathBuf,
+    pub point: PathBuf,
     /// The type of the file system: `ext4`, `auto`, `swap`.
-    pub(super) kind: String,
+    pub kind: String,
     /// The fourth field, word by word.
-    pub(super) options: Vec<String>,
+    pub options: Vec<String>,
     /// The sixth field: when it is checked, 0 for never.
-    pub(super) pass: u32,
+    pub pass: u32,
 }
 
 /// A line that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
-pub(super) struct Mistake {
+pub struct Mistake {
     /// The line's number, from 1.
-    pub(super) line: usize,
+    pub line: usize,
     what: String,
 }
 
 impl Entry {
     /// Whether the word is among the options.
-    pub(super) fn has(&self, word: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, word: &str) -> bool {
         self.options.iter().any(|option| option == word)
     }
 
     /// The values of the options `NAME=VALUE` of this name.
-    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let value = move |option: &'a String| option.strip_prefix(name)?.strip_prefix('=');
         self.options.iter().filter_map(value)
     }
 
-    pub(super) fn is_swap(&self) -> bool {
+    /// Whether it is swapped to, and mounted nowhere.
+    #[must_use]
+    pub fn is_swap(&self) -> bool {
         self.kind == "swap"
     }
 
-    pub(super) fn is_root(&self) -> bool {
+    /// Whether it is the root file system.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
         self.point == Path::new("/") && !self.is_swap()
     }
 
-    pub(super) fn is_bind(&self) -> bool {
+    /// Whether it shows a directory in a second place.
+    #[must_use]
+    pub fn is_bind(&self) -> bool {
         self.has("bind") || self.has("rbind")
     }
 
     /// Whether it can only be mounted once the network is up.
-    pub(super) fn needs_network(&self) -> bool {
+    #[must_use]
+    pub fn needs_network(&self) -> bool {
         const KINDS: [&str; 10] = [
             "nfs",
             "nfs4",
@@ -100,7 +108,8 @@ impl Entry {
 }
 
 /// Reads a whole file. A wrong line never hides the others.
-pub(super) fn parse(text: &[u8]) -> (Vec<Entry>, Vec<Mistake>) {
+#[must_use]
+pub fn parse(text: &[u8]) -> (Vec<Entry>, Vec<Mistake>) {
     let (mut entries, mut mistakes) = (Vec::new(), Vec::new());
     let mut points = HashSet::new();
     for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -182,7 +191,8 @@ fn tidy(path: &Path) -> PathBuf {
 
 /// Where udev links the device of a tag (`UUID=...`): `/dev/disk/by-uuid/...`. `None` when the
 /// source is no tag.
-pub(super) fn device_link(source: &OsString) -> Option<PathBuf> {
+#[must_use]
+pub fn device_link(source: &OsString) -> Option<PathBuf> {
     let mut parts = source.as_bytes().splitn(2, |byte| *byte == b'=');
     let directory = match parts.next()? {
         b"UUID" => "/dev/disk/by-uuid",
@@ -209,7 +219,8 @@ pub(super) fn device_link(source: &OsString) -> Option<PathBuf> {
 /// The entries in the order to mount them: what others need goes first, then the less deep, then
 /// as in the file. `/` is among them. Entries that need each other in a circle come last, as they
 /// stand in the file.
-pub(super) fn in_order(entries: Vec<Entry>) -> Vec<Entry> {
+#[must_use]
+pub fn in_order(entries: Vec<Entry>) -> Vec<Entry> {
     let mut open = entries;
     // Stable: those of the same depth stay in the file's order.
     open.sort_by_key(|entry| (entry.is_swap(), entry.point.components().count()));

@@ -13,7 +13,7 @@ mod by_hand;
 mod check;
 mod emergency;
 mod file_systems;
-mod fstab;
+pub mod fstab;
 mod keep;
 mod mount_options;
 mod options;
@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
         console::init(Flush::EachLine, LevelFilter::Info);
         // The name of a copy in memory is that of its descriptor.
         let _ = nix::sys::prctl::set_name(c"init");
-        let _ = panic::catch_unwind(|| shutdown::end_mounts(power, &log_dir));
+        let _ = panic::catch_unwind(|| shutdown::end_mounts(power, &log_dir, false));
         end_machine(power);
     }
     let options = begin(arguments);
@@ -142,7 +142,7 @@ impl Init {
             Root::Ready => {}
             Root::Restart => self.watch.asked = Some(Power::Reboot),
             Root::Damaged => {
-                log::error!("/ must be repaired by hand; after the shell the machine is restarted");
+                log::error!("/ stays read-only, and must be repaired by hand");
                 self.after_shell = Some(Power::Reboot);
                 self.open_shell();
                 return;
@@ -219,7 +219,11 @@ impl Init {
     }
 
     fn open_shell(&mut self) {
-        self.shell = emergency::open(self.options.console.as_deref());
+        let then = match self.after_shell {
+            Some(_) => "the machine is restarted",
+            None => "the boot goes on",
+        };
+        self.shell = emergency::open(self.options.console.as_deref(), then);
         if self.shell.is_none() {
             self.keeper.try_again(clock::monotonic_ms() + AFTER_SHELL);
         }

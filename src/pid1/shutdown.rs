@@ -65,7 +65,7 @@ impl<'a> Shutdown<'a> {
             let error = renew::become_copy(self.power, &self.log_dir);
             log::error!("cannot go on as a copy: {error}; / may stay writable");
         }
-        end_mounts(self.power, &self.log_dir);
+        end_mounts(self.power, &self.log_dir, self.mute);
     }
 
     /// The launcher stops its services, in order. If it does not come to an end it is killed.
@@ -146,12 +146,13 @@ impl<'a> Shutdown<'a> {
     }
 }
 
-/// What goes wrong is reported while there is a place to write it to; then that goes, too.
-pub(super) fn end_mounts(power: Power, log_dir: &Path) {
+/// What goes wrong is reported, unless `mute`, while there is a place to write it to; then that
+/// goes, too.
+pub(super) fn end_mounts(power: Power, log_dir: &Path, mute: bool) {
     let mut take_down = TakeDown::new(log_dir);
     let problems = take_down.most().into_iter().map(|text| Entry::Problem { text });
     let ended = Entry::Ended { at: clock::wall_ms(), power: Some(power) };
-    let _ = problems.chain([ended]).all(|entry| append(log_dir, &entry));
+    let _ = problems.chain([ended]).all(|entry| !mute && append(log_dir, &entry));
     take_down.rest();
 }
 

@@ -156,8 +156,11 @@ impl TakeDown {
             log::info!("{subject} is held by init itself, and stays");
         } else {
             let users = users.iter().take(5).map(name).collect::<Vec<_>>().join(", ");
-            let users = if users.is_empty() { "no process of ours".to_owned() } else { users };
-            self.tell(format!("cannot unmount {subject}: it is held by {users}"));
+            let why = match users.as_str() {
+                "" => "it is busy, and no process has a file of it open".to_owned(),
+                users => format!("it is held by {users}"),
+            };
+            self.tell(format!("cannot unmount {subject}: {why}"));
         }
         if !self.in_container {
             self.make_read_only(mount);

@@ -157,13 +157,14 @@ fn process_1_that_is_started_without_descriptors_opens_the_console() {
 #[test]
 fn a_hostname_file_may_be_wrong_in_every_way() {
     for (text, said) in [
-        ("# none\n\n", "/etc/hostname: no name in it; the hostname stays"),
-        ("two words\n", "/etc/hostname: a name is made of letters, digits"),
-        (&"x".repeat(65), "/etc/hostname: the name is longer than the 64 bytes"),
+        ("# none\n\n", "/share/name: no name in it; the hostname stays"),
+        ("two words\n", "/share/name: a name is made of letters, digits"),
+        (&"x".repeat(65), "/share/name: the name is longer than the 64 bytes"),
     ] {
         let mut machine = Machine::boot(&Scene {
             files: &[("name", text)],
-            setup: "cp $share/name $root/etc/hostname; hostname before",
+            setup: "hostname before; : > $root/etc/fstab",
+            arguments: &["--hostname-file=/share/name"],
             ..Scene::default()
         });
         machine.wait_to_say(said);

@@ -165,8 +165,13 @@ fn a_damaged_disk_is_not_mounted_and_the_others_are() {
     let (bad, good) = (Loop::new(&bad), Loop::new(&good));
     let (first, second) = (&bad.0, &good.0);
     let fstab = format!("{first} /bad ext4 defaults 0 2\n{second} /good ext4 ro 0 3\n");
-    let mut machine =
-        Machine::boot(&Scene { files: &[("fstab", &fstab)], setup: SETUP, ..Scene::default() });
+    let mut machine = Machine::boot(&Scene {
+        files: &[("fstab", &fstab)],
+        // Not the usual place.
+        setup: "echo box > $root/etc/hostname",
+        arguments: &["--fstab", "/share/fstab"],
+        ..Scene::default()
+    });
     assert_eq!(machine.mount("/bad"), None);
     let good = machine.mount("/good").unwrap_or_else(|| panic!("{}", machine.console()));
     assert!(good.starts_with("/good ext4 ro"), "{good}");
@@ -224,7 +229,7 @@ fn what_cannot_be_unmounted_is_named_and_reported_once() {
     assert!(done, "{device}");
     let held = Loop(device.trim().to_owned());
     assert_eq!(machine.end_by(Signal::SIGUSR1), Signal::SIGINT);
-    let words = "cannot unmount /srv/image: it is held by no process of ours";
+    let words = "cannot unmount /srv/image: it is busy, and no process has a file of it open";
     machine.wait_to_say(words);
     let report = machine.report();
     let told = |entry: &Entry| matches!(entry, Entry::Problem { text } if text == words);

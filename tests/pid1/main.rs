@@ -5,6 +5,7 @@
 //! - `keeping`: the launcher dies, is missing, is given up.
 //! - `ending`: every way down, and what may stand in it.
 //! - `orphans`: ten thousand of them.
+//! - `real`: with the real supervisor.
 //! - `by_hand`: called by somebody.
 //!
 //! Each test also proves that the machine's own mounts and hostname are as they were.
@@ -19,3 +20,4 @@ mod ending;
 mod file_systems;
 mod keeping;
 mod orphans;
+mod real;
