@@ -9,8 +9,9 @@ use super::watch::End;
 use super::{Failure, say};
 use crate::kernel::reap::ExitStatus;
 use crate::power::Power;
-use crate::protocol::SOCKET;
 use crate::protocol::client::Client;
+use crate::protocol::message::Nothing;
+use crate::protocol::{Request, SOCKET};
 
 /// The exit status when the guest asked for a reboot and that was not to be had: as if the signal
 /// had ended us by which the kernel tells of it.
@@ -75,17 +76,13 @@ pub fn status_of(exit: ExitStatus) -> u8 {
 
 /// Asks the supervisor to do to the machine what the guest did to itself.
 pub fn ask_for(power: Power, options: &Options) -> Result<u8, Failure> {
-    let method = match power {
-        Power::Reboot => "Reboot",
-        _ => "PowerOff",
-    };
     let environment = || std::env::var_os("TREEWARD_SOCKET").map(PathBuf::from);
     let socket = options.control_socket.clone().or_else(environment);
     let socket = socket.unwrap_or_else(|| SOCKET.into());
     let called = Client::connect(&socket, ORDER_TIME)
-        .and_then(|mut client| client.call_by_name(method, Some(ORDER_TIME)));
+        .and_then(|mut client| client.call(&Request::Power(power), Some(ORDER_TIME)));
     match called {
-        Ok(()) => {
+        Ok(Nothing {}) => {
             say(&format!("the supervisor was asked for: {}", power.word()));
             Ok(0)
         }

@@ -63,9 +63,6 @@ impl Watch {
         let mut failure = None;
         loop {
             self.poll.wait(talk.pause(), &mut self.ready)?;
-            for signal in self.signals.pending() {
-                talk.hear(signal, &guest)?;
-            }
             if self.ready.iter().any(|(token, _)| *token == REPORT) {
                 if let Some(report) = guest.report() {
                     self.poll.remove(report);
@@ -74,6 +71,9 @@ impl Watch {
                 if failure.is_none() && talk.wish.is_none() && !options.notify {
                     tell_ready();
                 }
+            }
+            for signal in self.signals.pending() {
+                talk.hear(signal, &guest)?;
             }
             if let Some(exit) = bury_all(guest.pid) {
                 self.poll.remove(&guest.pidfd);
@@ -145,18 +145,29 @@ struct Talk<'a> {
     again: Instant,
     gap: Duration,
     killed: bool,
+    /// Whether it was ended before its init was executed: nothing ran that could be asked.
+    never_was: bool,
 }
 
 impl<'a> Talk<'a> {
     fn new(options: &'a Options) -> Self {
         let now = Instant::now();
-        let (wish, asked, killed) = (None, None, false);
-        Self { options, wish, since: now, asked, next: now, again: now, gap: LATER, killed }
+        Self {
+            options,
+            wish: None,
+            since: now,
+            asked: None,
+            next: now,
+            again: now,
+            gap: LATER,
+            killed: false,
+            never_was: false,
+        }
     }
 
     /// How long to wait at most before [`Self::go_on`].
     fn pause(&self) -> Option<u64> {
-        self.wish.filter(|_| !self.killed)?;
+        self.wish.filter(|_| !self.killed && !self.never_was)?;
         let next = self.next.min(self.since + self.options.stop_timeout);
         Some(milliseconds(next.saturating_duration_since(Instant::now())))
     }
@@ -171,8 +182,8 @@ impl<'a> Talk<'a> {
                 if self.wish != Some(Wish::PowerOff) {
                     self.want(Wish::PowerOff);
                 }
-                // Before its init is executed nothing of the guest runs that could be asked.
-                if guest.report().is_some() { guest.kill() } else { Ok(()) }
+                self.never_was |= guest.report().is_some();
+                if self.never_was { guest.kill() } else { Ok(()) }
             }
             libc::SIGUSR2 if self.wish.is_none() => {
                 self.want(Wish::Reboot);
@@ -197,7 +208,8 @@ impl<'a> Talk<'a> {
 
     /// Asks, asks again, and loses patience in the end.
     fn go_on(&mut self, guest: &Guest) -> Result<(), Failure> {
-        let Some(wish) = self.wish.filter(|_| !self.killed && guest.report().is_none()) else {
+        let over = self.killed || self.never_was;
+        let Some(wish) = self.wish.filter(|_| !over && guest.report().is_none()) else {
             return Ok(());
         };
         let now = Instant::now();

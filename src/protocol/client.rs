@@ -118,24 +118,7 @@ impl Client {
     /// # Errors
     /// Why it could not be sent.
     pub fn ask(&mut self, request: &Request) -> Result<(), ClientError> {
-        self.send(&wire::write_call(request))
-    }
-
-    /// Calls a method without parameters by its name, and waits until it was carried out.
-    ///
-    /// # Errors
-    /// As [`call`](Self::call).
-    pub fn call_by_name(
-        &mut self,
-        method: &str,
-        timeout: Option<Duration>,
-    ) -> Result<(), ClientError> {
-        self.send(&wire::write_plain_call(method))?;
-        Ok(wire::read_plain_answer(&self.message(timeout)?)??)
-    }
-
-    fn send(&mut self, call: &[u8]) -> Result<(), ClientError> {
-        match self.stream.write_all(call) {
+        match self.stream.write_all(&wire::write_call(request)) {
             // The supervisor may have said why before it closed: the answer is read all the same.
             Err(error)
                 if matches!(

@@ -216,15 +216,6 @@ pub fn write_call(request: &Request) -> Vec<u8> {
     bytes
 }
 
-/// Writes a call of one of our methods that takes no parameters; it ends with NUL.
-#[must_use]
-pub fn write_plain_call(method: &str) -> Vec<u8> {
-    let call = json!({"method": format!("{INTERFACE}.{method}"), "parameters": {}});
-    let mut bytes = call.to_string().into_bytes();
-    bytes.extend_from_slice(End::Nul.bytes());
-    bytes
-}
-
 /// What goes back to a caller.
 #[derive(Debug)]
 pub enum Answer<'a> {
@@ -291,17 +282,5 @@ pub fn read_answer<T: DeserializeOwned>(
         Ok(answered) if answered.error.is_none() => Ok(Ok(answered)),
         Ok(_) => serde_json::from_slice(message).map(Err),
         Err(error) => serde_json::from_slice(message).map(Err).map_err(|_| error),
-    }
-}
-
-/// Reads an answer of which nothing is wanted but whether it is a [`Failure`].
-///
-/// # Errors
-/// What `serde_json` says when it is no answer.
-pub fn read_plain_answer(message: &[u8]) -> Result<Result<(), Failure>, serde_json::Error> {
-    let answer: Map<String, Value> = serde_json::from_slice(message)?;
-    match answer.contains_key("error") {
-        true => serde_json::from_slice(message).map(Err),
-        false => Ok(Ok(())),
     }
 }

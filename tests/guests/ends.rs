@@ -158,8 +158,8 @@ fn the_machine_follows_its_guest_when_that_is_asked_for() {
 #[test]
 fn a_supervisor_that_refuses_is_quoted() {
     let (dir, asked) = answer_once(
-        "{\"error\":\"org.treeward.Supervisor.Refused\",\"parameters\":{\"unit\":\"\",\
-         \"reason\":\"nobody waits\"}}\0",
+        "{\"error\":\"org.treeward.Supervisor.NoPower\",\
+         \"parameters\":{\"reason\":\"nobody waits\"}}\0",
     );
     let socket = format!("--control-socket={}", dir.path().join("control.sock").display());
     let (code, said) = with_ender(&[&socket, "--on-poweroff", "machine"], &["reboot", "poweroff"]);

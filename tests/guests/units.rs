@@ -292,3 +292,32 @@ fn slc_works_from_inside_as_the_article_had_it() {
     fs::remove_dir_all(&dir).expect("rmdir");
     assert!(list.contains("guest") && list.contains("up"), "{list}");
 }
+
+#[test]
+fn the_examples_run_as_they_stand() {
+    for (name, init) in [("systemd", "journald"), ("runit", "runsvdir")] {
+        let file = format!("{}/examples/{name}.yml.disabled", env!("CARGO_MANIFEST_DIR"));
+        let text = fs::read_to_string(&file).expect("the example");
+        let mut house = House::vacant(&[]);
+        // Only the places are of this machine, and nothing of the root is kept.
+        let socket = house.path("run/control.sock").display().to_string();
+        let unit = text
+            .replace("- run-on-pid-ns", &format!("- {}", env!("CARGO_BIN_EXE_run-on-pid-ns")))
+            .replace("/srv/guest", &debian().display().to_string())
+            .replace("/srv/void", &debian().display().to_string())
+            .replace("- --control-socket", &format!("- --control-socket={socket}\n  - --volatile"));
+        house.write_unit(name, &unit);
+        house.launch();
+        house.wait_for(name, "up", PATIENCE, |status| {
+            status.summary.state == StateWord::Up && tree_has(status, init)
+        });
+        let before = house.processes(name);
+        house.slc_done(&["reload", name]);
+        house.wait_for_log(name, "the guest reboots");
+        house.wait_for(name, "up again", PATIENCE, |status| tree_has(status, init));
+        assert!(before.iter().filter(|process| process.lives()).count() == 1, "but for the keeper");
+        house.slc_done(&["stop", name]);
+        let log = house.slc(&["journal", name]).out;
+        assert!(log.contains("to power off") && !log.contains("killed"), "{log}");
+    }
+}
