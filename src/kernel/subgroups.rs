@@ -71,7 +71,7 @@ impl Leaf {
         self.cgroup() != "/" && procs.trim() == std::process::id().to_string() && below.is_empty()
     }
 
-    /// Opens the way into it, for [`enter`] later, when the path may not be seen any more.
+    /// Opens the way into it, for `slc enter` later, when the path may not be seen any more.
     ///
     /// # Errors
     /// ENOENT when it does not exist, EACCES when it may not be entered.

@@ -8,9 +8,9 @@
 //! Nobody but the guest may be in the payload's root: a nested systemd hands controllers down from
 //! there, which the kernel refuses for a group with processes in it (cgroups(7)).
 //!
-//! Each start goes through [`birth`]; [`inside`] is what the child does until it is the guest, with
-//! [`files`] for what it sees; [`watch`] waits for its end and speaks to it in the words of
-//! [`language`]; [`end`] says what follows. [`enter`] brings other programs into a living guest.
+//! Each start goes through `birth`; `inside` is what the child does until it is the guest, with
+//! `files` for what it sees; `watch` waits for its end and speaks to it in the words of
+//! `language`; `end` says what follows. [`enter`] brings other programs into a living guest.
 
 mod birth;
 mod end;
