@@ -16,7 +16,7 @@ const UNITS: &[(&str, &str)] = &[
     ("forker.yml", "command: [sh, -c, 'setsid sleep 100000 & exit 0']\ntype: forking\n"),
     (
         "stubborn.yml",
-        "command: [sh, -c, \"trap '' TERM; while :; do sleep 1; done\"]\n\
+        "command: [sh, -c, \"trap '' TERM; echo > /run/deaf; while :; do sleep 1; done\"]\n\
                       stop_grace_period: 1h\nenabled: false\n",
     ),
 ];
@@ -81,6 +81,8 @@ fn what_had_to_be_killed_is_told_at_the_next_boot() {
     wait_until_up(&mut machine, "forker");
     let started = machine.shell("/slc start stubborn");
     assert!(started.0, "{}", started.1);
+    // It is up once it is executed, and deaf a little later.
+    machine.wait_for("deafness", |machine| machine.shell("test -e /run/deaf").0);
     assert_eq!(machine.end_by(Signal::SIGTERM), Signal::SIGHUP);
     let report = fs::read_to_string(machine.path("log/shutdown")).unwrap();
 
