@@ -89,12 +89,18 @@ fn a_start_that_was_waiting_goes_on_waiting_through_an_upgrade_and_a_kill() {
     let slow = format!("type: notify\nenabled: false\ncommand: {notifier} {{dir}}/go\n");
     let mut house = House::new(&[("slow", &slow)]);
     let waiting = slc_in_background(&house, &["start", "slow"]);
-    house.wait_state("slow", StateWord::Starting, PATIENCE);
+    // Each supervisor is asked before it goes: who waits has to find the next one first.
+    let asked = |house: &House, times| {
+        let count = || house.read("launcher.log").matches("Start slow asked for by").count();
+        assert!(eventually(PATIENCE, || count() == times), "{}", house.read("launcher.log"));
+        house.wait_state("slow", StateWord::Starting, PATIENCE);
+    };
+    asked(&house, 1);
     house.slc_done(&["upgrade"]);
-    house.wait_state("slow", StateWord::Starting, PATIENCE);
+    asked(&house, 2);
     house.kill_supervisor();
     house.launch();
-    house.wait_state("slow", StateWord::Starting, PATIENCE);
+    asked(&house, 3);
     house.write("go", "");
     let answer = waiting();
     assert_eq!(answer.code, Some(0), "{answer:?}");

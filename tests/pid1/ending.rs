@@ -102,8 +102,10 @@ fn who_ignores_term_is_named_killed_and_reported() {
         ..Scene::default()
     });
     machine.wait_for_starts(1);
+    // A file is there before its line is.
     machine.wait_for("all three", |machine| {
-        ["ready", "stopped", "stubborn"].iter().all(|name| machine.path(name).exists())
+        machine.path("ready").exists()
+            && ["stopped", "stubborn"].iter().all(|name| machine.read(name).ends_with('\n'))
     });
     let stubborn: u32 = machine.read("stubborn").trim().parse().unwrap();
     let begin = Instant::now();
