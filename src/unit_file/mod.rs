@@ -18,6 +18,7 @@ mod plain;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod scalar;
+mod schema;
 mod service;
 mod signal;
 mod size;
@@ -31,6 +32,7 @@ use crate::supervision::unit::Unit;
 pub use diagnostic::Diagnostic;
 use diagnostic::{Place, Report, quoted};
 pub use directory::{BadUnit, Loaded, read_directory};
+pub use schema::schema;
 
 /// The largest unit file in bytes. Larger ones are refused before they are parsed, so that no
 /// file can keep the supervisor busy.

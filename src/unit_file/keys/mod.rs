@@ -1,0 +1,197 @@
+//! The one table of known keys. Reading, "expected ...", "did you mean ...?" and the schema for
+//! editors all use it, so none of them can drift from what is really read.
+
+mod foreign;
+mod form;
+mod table;
+
+use super::diagnostic::{Report, quoted};
+use super::draft::Draft;
+use super::node::{Node, Value};
+use foreign::{FOREIGN, Meant};
+use form::Form;
+use table::KEYS;
+
+/// One key of a unit file.
+struct Key {
+    name: &'static str,
+    /// What it is for, in a few words.
+    help: &'static str,
+    /// What is expected as its value.
+    form: &'static Form,
+    read: fn(&mut Draft, &Node, &mut Report<'_>, &str),
+}
+
+/// Each key's name, what it is for, and the JSON Schema of its value as text.
+pub(super) fn schemas() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    KEYS.iter().map(|key| (key.name, key.help, key.form.schema))
+}
+
+const NO_KEY: &str = "this cannot be a key; expected a word such as command";
+
+/// Reads all keys of the file's root.
+pub(super) fn read(root: &Node, report: &mut Report<'_>) -> Draft {
+    let mut draft = Draft::default();
+    let Value::Map(entries) = &root.value else {
+        let (place, what) = match root.value {
+            Value::Null => (None, "the file is empty".to_owned()),
+            _ => (Some(root.place), format!("{} is written here", root.is_a())),
+        };
+        let message = format!("{what}; expected keys such as command: /usr/sbin/daemon");
+        report.at_or_file(place, message);
+        draft.command_missed = true;
+        return draft;
+    };
+    for (name, value) in entries {
+        if report.is_full() {
+            break;
+        }
+        let Value::Scalar(text) = &name.value else {
+            report.at(name.place, NO_KEY);
+            continue;
+        };
+        let known = KEYS.iter().find(|key| key.name == text);
+        report.inside(text, |report| match known {
+            None => unknown(text, name, &mut draft, report),
+            Some(key) => {
+                draft.seen.push((key.name, name.place));
+                read_known(key, name, value, &mut draft, report);
+            }
+        });
+    }
+    draft
+}
+
+fn read_known(key: &Key, name: &Node, value: &Node, draft: &mut Draft, report: &mut Report<'_>) {
+    if matches!(value.value, Value::Null) {
+        // The value's own place is empty; the name is what a person looks for.
+        let form = key.form.words;
+        report.at(name.place, format!("no value; expected {form}, or remove the key"));
+    } else {
+        (key.read)(draft, value, report, key.form.words);
+    }
+}
+
+fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) {
+    let foreign = FOREIGN.iter().find(|(names, _)| names.contains(&text));
+    let meant = match foreign {
+        Some((_, Meant::Say(advice))) => {
+            return report.at(name.place, format!("unknown key; {advice}"));
+        }
+        Some((_, Meant::Key(known))) => Some(*known),
+        None => nearest(text),
+    };
+    let key = meant.and_then(|known| KEYS.iter().find(|key| key.name == known));
+    match key {
+        Some(Key { name: known, help, .. }) => {
+            draft.command_missed |= *known == "command";
+            report.at(name.place, format!("unknown key; did you mean \"{known}\" ({help})?"));
+        }
+        None => report.at(name.place, "unknown key"),
+    }
+}
+
+/// The known key that is nearest to a text, if one is near.
+fn nearest(text: &str) -> Option<&'static str> {
+    nearest_of(text, KEYS.iter().map(|key| key.name))
+}
+
+/// The nearest of some names: the same but for case and separators, few typing mistakes away, or one the
+/// beginning of the other.
+pub(super) fn nearest_of(
+    text: &str,
+    names: impl Iterator<Item = &'static str> + Clone,
+) -> Option<&'static str> {
+    if text.len() > 40 {
+        return None;
+    }
+    let plain = |text: &str| text.replace(['-', '_', ' '], "").to_ascii_lowercase();
+    let wanted = plain(text);
+    let begins = |name: &&str| {
+        let name = plain(name);
+        name.len().min(wanted.len()) >= 4
+            && (name.starts_with(&wanted) || wanted.starts_with(&name))
+    };
+    let begun = names.clone().find(begins);
+    names
+        .map(|name| (strsim::damerau_levenshtein(&plain(name), &wanted), name))
+        .min_by_key(|&(distance, _)| distance)
+        .filter(|&(distance, name)| distance * 3 <= name.len().min(wanted.len()).min(6))
+        .map(|(_, name)| name)
+        .or(begun)
+}
+
+/// Checks the keys of an inner mapping such as `{path, required}`: each entry with a known name
+/// goes to `read`, others raise a diagnostic.
+pub(super) fn inner(
+    entries: &[(Node, Node)],
+    names: &'static [&'static str],
+    report: &mut Report<'_>,
+    mut read: impl FnMut(&'static str, &Node, &mut Report<'_>),
+) {
+    for (name, value) in entries {
+        if report.is_full() {
+            break;
+        }
+        let known = match &name.value {
+            Value::Scalar(text) => names.iter().find(|name| *name == text),
+            _ => None,
+        };
+        if let Some(known) = known {
+            report.inside(known, |report| read(known, value, report));
+            continue;
+        }
+        let Value::Scalar(text) = &name.value else {
+            report.at(name.place, NO_KEY);
+            continue;
+        };
+        let hint = nearest_of(text, names.iter().copied())
+            .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+        let expected = names.join(" or ");
+        report.at(name.place, format!("unknown key {}; expected {expected}{hint}", quoted(text)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::foreign::{FOREIGN, Meant};
+    use super::nearest;
+    use super::table::KEYS;
+
+    #[test]
+    fn every_hint_names_a_key_that_exists_and_no_known_key_is_foreign() {
+        for (names, meant) in FOREIGN {
+            if let Meant::Key(known) = meant {
+                assert!(KEYS.iter().any(|key| key.name == *known), "{known}");
+            }
+            for name in *names {
+                assert!(KEYS.iter().all(|key| key.name != *name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_schema_is_json_and_every_key_stands_in_the_table_once() {
+        for (at, key) in KEYS.iter().enumerate() {
+            let schema = serde_json::from_str::<serde_json::Value>(key.form.schema);
+            assert!(schema.is_ok_and(|schema| schema.is_object()), "{}", key.name);
+            assert!(KEYS[..at].iter().all(|other| other.name != key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn typing_mistakes_find_the_key_that_was_meant() {
+        for (text, known) in [
+            ("comand", Some("command")),
+            ("Restart", Some("restart")),
+            ("depends-on", Some("depends_on")),
+            ("enviroment", Some("environment")),
+            ("stopSignal", Some("stop_signal")),
+            ("niec", Some("nice")),
+            ("depends", Some("depends_on")),
+            ("xyzzy", None),
+        ] {
+            assert_eq!(nearest(text), known, "{text:?}");
+        }
+    }
+}
