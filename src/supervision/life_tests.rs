@@ -204,3 +204,27 @@ fn a_first_process_that_decides_and_ended_unseen_is_the_end_under_the_next_super
         assert_eq!(rig.word("a"), word, "{kind:?}");
     }
 }
+
+/// A daemon that forked twice: the process in the middle was guessed to be the main one, `age`
+/// milliseconds before the supervisor was killed, and ends unseen.
+fn main_after_an_unseen_end_of_the_guess(age: u64) -> (Option<u32>, String) {
+    let mut rig = Rig::new(vec![named("a")]);
+    rig.bring_up("a");
+    rig.exit("a", 0, true);
+    rig.pass(20);
+    rig.tell("a", Event::MainFound { main: Some(101), certain: false });
+    rig.pass(age);
+    rig.restart_supervisor(vec![named("a")], &["a"]);
+    rig.tell("a", Event::Exited { pid: 101, exit: Exit::Unknown, populated: true });
+    rig.pass(20);
+    rig.tell("a", Event::MainFound { main: Some(102), certain: false });
+    (rig.supervisor.service("a").unwrap().main_pid(), rig.why("a"))
+}
+
+#[test]
+fn a_guess_that_a_killed_supervisor_could_not_settle_is_made_anew() {
+    assert_eq!(main_after_an_unseen_end_of_the_guess(0), (Some(102), String::new()));
+    let (main, why) = main_after_an_unseen_end_of_the_guess(20_000);
+    assert_eq!(main, None);
+    assert!(why.starts_with("main process ended: exit status unknown"), "{why}");
+}

@@ -9,6 +9,9 @@ use super::{Moment, Notice, Pid};
 /// seconds. After the last look nobody looks again, so that an idle service wakes nobody.
 const LOOKS: [Millis; 7] = [20, 80, 250, 500, 1_000, 2_000, 4_000];
 
+/// After so many milliseconds the looks are over, and a guess that was kept is settled.
+pub(super) const SETTLED_AFTER: Millis = 8_000;
+
 /// The first process of a start: the one the supervisor spawned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum First {
@@ -132,8 +135,12 @@ impl Life {
     pub fn note_exit(&mut self, pid: Pid, exit: Exit, wants_pid_file: bool, now: Moment) {
         self.last_exit = Some(exit);
         match self.main {
-            // A guessed main process that leaves with 0 was a step of the fork: look again.
-            Main::Guessed(main) if main == pid && exit.is_success() => {
+            // A guessed main process that leaves with 0 was a step of the fork: look again. So may one
+            // be whose end nobody saw, as long as the guess was not settled.
+            Main::Guessed(main)
+                if main == pid
+                    && (exit.is_success() || exit == Exit::Unknown && self.look_at.is_some()) =>
+            {
                 self.main = Main::Unknown;
                 self.look_soon(now);
             }

@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use super::service::{Input, Service, State};
-use super::service_life::{Control, First, Life, Main};
+use super::service_life::{Control, First, Life, Main, SETTLED_AFTER};
 use super::status::StateWord;
 use super::unit::Kind;
 use super::why::{Because, Exit, Why};
@@ -24,7 +24,8 @@ impl Service {
             let mut life = Life::new(record.start);
             life.first = record.first.map_or(First::Ended(Exit::Unknown), First::Running);
             life.main = record.main.map_or(Main::Unknown, Main::Guessed);
-            if record.main.is_none() {
+            // The earlier supervisor may have been killed before it looked again.
+            if record.main.is_none() || now.saturating_sub(record.since) < SETTLED_AFTER {
                 life.look_soon(now);
             }
             life
