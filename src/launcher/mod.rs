@@ -21,12 +21,14 @@ mod describe;
 mod going_down;
 mod lane;
 mod leaves;
+mod limits;
 mod news;
 pub mod options;
 mod perform;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod records;
+mod reload;
 mod upgrade;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -62,6 +64,7 @@ use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
 use records::Records;
+use reload::Readers;
 
 /// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
 /// deaths and clients in between.
@@ -175,6 +178,7 @@ struct Launcher {
     leaves: Leaves,
     records: Records,
     calls: Calls,
+    readers: Readers,
     /// Processes of an earlier supervisor's starts that are no children of ours.
     adopted: HashMap<Pid, (Start, OwnedFd)>,
     /// Who last gave an order for a unit: process and user.
@@ -270,6 +274,7 @@ impl Launcher {
             leaves: Leaves::default(),
             records: Records::open(&run_dir)?,
             calls: Calls::default(),
+            readers: Readers::default(),
             adopted: HashMap::new(),
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),

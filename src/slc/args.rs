@@ -112,8 +112,32 @@ pub(super) enum Command {
     Restart(Order),
 
     /// Let units read their configuration again; without a unit: read the unit files again
-    #[command(after_help = "Examples: slc reload nginx\n          slc reload")]
-    Reload(Order),
+    #[command(
+        after_help = "Examples: slc reload nginx\n          slc reload\n          \
+                      slc reload --only nginx --restart\n\n\
+                      Without a unit it does what 'slc plan' shows, or nothing where a unit is \
+                      wrong; then the exit status is 1.",
+        mut_arg("units", |units| units.conflicts_with_all(["only", "restart"]))
+    )]
+    Reload {
+        #[command(flatten)]
+        order: Order,
+        #[command(flatten)]
+        wished: Wished,
+    },
+
+    /// What reading the unit files again would do to each unit, and why; changes nothing
+    #[command(after_help = "Example: slc plan --only nginx\n\n\
+                      + is started or added, - stopped or removed, ~ changed in place, \
+                      ! restarted; = runs an older unit until its next start.\n\
+                      Exit status: 1 where a unit is wrong, so that a reload would do nothing.")]
+    Plan {
+        #[command(flatten)]
+        wished: Wished,
+        /// One JSON object: {"done": false, "steps": [...], "problems": [...]}
+        #[arg(long)]
+        json: bool,
+    },
 
     /// Send a signal to the processes of a unit
     #[command(after_help = "Example: slc kill --signal HUP --who main nginx")]
@@ -208,6 +232,17 @@ pub(super) struct Order {
     /// One JSON object: {"outcomes": [...]}
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a reload is to do.
+#[derive(Debug, clap::Args)]
+pub(super) struct Wished {
+    /// Only these units; the others stay as they are
+    #[arg(long, value_name = "UNIT", num_args = 1..)]
+    pub only: Vec<String>,
+    /// Restart services that would run an older unit
+    #[arg(long)]
+    pub restart: bool,
 }
 
 /// What to show of a log.
@@ -309,6 +344,10 @@ mod tests {
             assert!(Args::try_parse_from(["slc", verb, "--no-wait", "a", "b"]).is_ok(), "{verb}");
         }
         assert!(Args::try_parse_from(["slc", "reload", "--json"]).is_ok());
+        assert!(Args::try_parse_from(["slc", "reload", "--restart", "--only", "a", "b"]).is_ok());
+        for order in [&["reload", "a", "--restart"][..], &["reload", "a", "--only", "b"]] {
+            assert!(Args::try_parse_from([&["slc"], order].concat()).is_err(), "{order:?}");
+        }
     }
 
     #[test]

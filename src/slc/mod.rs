@@ -9,6 +9,7 @@ mod enter;
 mod journal;
 mod list;
 mod orders;
+mod plan;
 mod power;
 mod status;
 pub mod style;
@@ -59,8 +60,11 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         Command::Start(order) => orders::run(supervisor, orders::Verb::Start, order),
         Command::Stop(order) => orders::run(supervisor, orders::Verb::Stop, order),
         Command::Restart(order) => orders::run(supervisor, orders::Verb::Restart, order),
-        Command::Reload(order) if order.units.is_empty() => orders::reread(supervisor, order.json),
-        Command::Reload(order) => orders::run(supervisor, orders::Verb::Reload, order),
+        Command::Reload { order, wished } if order.units.is_empty() => {
+            plan::reload(supervisor, wished, order.json, &style())
+        }
+        Command::Reload { order, .. } => orders::run(supervisor, orders::Verb::Reload, order),
+        Command::Plan { wished, json } => plan::show(supervisor, wished, *json, &style()),
         Command::Kill { signal, who, unit } => orders::kill(supervisor, unit, *signal, *who),
         Command::Enter { unit, command } => enter::run(supervisor, unit, command),
         Command::Journal(wanted) => journal::run(supervisor, wanted, &style()),

@@ -11,6 +11,17 @@ use super::unit::Unit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cycle(pub Vec<UnitName>);
 
+impl Cycle {
+    /// What is wrong with it, and what to do.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        format!(
+            "{self}: these units wait for each other in a circle, so none of them can start; none \
+             was loaded: take one depends_on or after away"
+        )
+    }
+}
+
 impl fmt::Display for Cycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for unit in &self.0 {

@@ -36,6 +36,7 @@
 //! [`Event::Exited`] carries whether the leaf was still populated when it was read, so that one
 //! event may serve for both.
 
+pub mod diff;
 pub mod graph;
 #[cfg(test)]
 mod life_tests;
@@ -49,11 +50,15 @@ mod needs_world;
 #[cfg(test)]
 mod order_tests;
 pub mod outcome;
+pub mod plan;
+#[cfg(test)]
+mod plan_tests;
 pub mod record;
 #[cfg(test)]
 mod rig;
 pub mod service;
 mod service_end;
+mod service_follow;
 pub mod service_life;
 mod service_record;
 mod service_time;
@@ -225,6 +230,11 @@ pub enum Action {
         name: UnitName,
         /// The start.
         start: u64,
+    },
+    /// What the unit's cgroup may use has changed: set it, also for what lives there.
+    SetLimits {
+        /// The unit as it is now.
+        unit: Arc<Unit>,
     },
     /// Keep this where the next supervisor will find it.
     Save {

@@ -93,6 +93,14 @@ pub enum Input {
     Kill(Because),
     /// Read the configuration again.
     Reload,
+    /// Follow another unit from now on; these keys of the unit that the files hold count from the
+    /// next start.
+    Follow {
+        /// What counts now.
+        unit: Arc<Unit>,
+        /// Keys that count later.
+        older: Vec<String>,
+    },
     /// News from the world about this life.
     World(Event),
     /// A deadline may be over.
@@ -112,6 +120,8 @@ pub struct Service {
     pub(super) restarts: u32,
     pub(super) attempts: u32,
     pub(super) last_exit: Option<Exit>,
+    /// Keys of the unit that changed since this start, and count from the next one on.
+    pub(super) older: Vec<String>,
     /// What another build has kept about this start.
     pub(super) others: Option<Box<Others>>,
 }
@@ -130,6 +140,7 @@ impl Service {
             restarts: 0,
             attempts: 0,
             last_exit: None,
+            older: Vec::new(),
             others: None,
         }
     }
@@ -139,9 +150,10 @@ impl Service {
         &self.unit
     }
 
-    /// Follows another unit from the next start on.
-    pub fn set_unit(&mut self, unit: Arc<Unit>) {
-        self.unit = unit;
+    /// Keys of its unit file that changed since this start, and count from the next one on. After
+    /// another supervisor has taken the service over, those that it was told of.
+    pub fn older_keys(&self) -> &[String] {
+        &self.older
     }
 
     /// What is wanted.
@@ -276,6 +288,7 @@ impl Service {
             Input::End(because) => self.end(state, because, now, out),
             Input::Kill(because) => self.kill_at_once(state, because, now, out),
             Input::Reload => self.reload(state, now, out),
+            Input::Follow { unit, older } => self.follow(state, unit, older, now, out),
             Input::World(event) => self.world(state, event, now, out),
             Input::Tick => self.tick(state, now, out),
         };
@@ -311,6 +324,7 @@ impl Service {
         self.restarts = self.restarts.saturating_add(u32::from(self.attempts > 0));
         self.starts += 1;
         self.others = None;
+        self.older = Vec::new();
         out.push(Action::Spawn {
             unit: Arc::clone(&self.unit),
             start: self.starts,

@@ -252,10 +252,12 @@ impl Supervisor {
             return;
         };
         if slot.service.life().is_none() {
-            if let Some(unit) = slot.next.take() {
-                slot.service.set_unit(unit);
+            let next = slot.next.take();
+            let gone = slot.gone;
+            if let Some(unit) = next {
+                self.apply(name, Input::Follow { unit, older: Vec::new() }, now);
             }
-            if slot.gone && !self.undo_gone(name, now) {
+            if gone && !self.undo_gone(name, now) {
                 return;
             }
         }

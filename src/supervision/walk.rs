@@ -3,7 +3,7 @@
 //! A [`World`] holds a real [`Supervisor`] with one unit and a model of that unit's leaf: which
 //! processes live, which deaths have not been told yet. A move is anything that may happen next: a
 //! person's order, a fork, a death, the telling of a death, a look at the level, a time-out, a
-//! failing spawn, a restart of the supervisor itself. The walk takes every enabled move from every
+//! failing spawn, a changed unit file, a restart of the supervisor itself. The walk takes every enabled move from every
 //! world, up to a depth. In each world:
 //!
 //! - nothing was spawned over living processes, and no leaf with processes was given back;
@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use super::Want;
 use super::rig::unit;
 use super::service::State;
-use super::unit::{Kind, Reload, Restart, RestartPolicy, Stop, Unit};
+use super::unit::{KillMode, Kind, Limits, Reload, Restart, RestartPolicy, Stop, Unit};
 use super::walk_world::{MOVES, Move, World};
 use super::why::Exit;
 
@@ -84,14 +84,15 @@ impl World {
     fn key(&self) -> String {
         let state =
             (&self.members, &self.dead, self.spawns_fail, self.killed, self.start, self.now);
-        format!("{:?} {state:?} {:?}", self.supervisor.service("web"), self.saved)
+        let file = &self.unit.command;
+        format!("{:?} {state:?} {:?} {file:?}", self.supervisor.service("web"), self.saved)
     }
 }
 
 /// Walks every sequence of at most `depth` moves. Gives the number of worlds.
-fn walk(unit: &Unit, depth: usize) -> usize {
+fn walk(unit: &Unit, other: Option<Unit>, depth: usize) -> usize {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut open = vec![(World::new(unit.clone()), depth)];
+    let mut open = vec![(World { other, ..World::new(unit.clone()) }, depth)];
     let mut worlds = 0;
     while let Some((world, left)) = open.pop() {
         for step in MOVES {
@@ -135,7 +136,17 @@ fn walk_kind(kind: Kind) {
         restart: Restart { policy, max_attempts: 0, ..plain.restart },
         ..plain.clone()
     };
-    let worlds = walk(&plain, 9) + walk(&with_commands, 8);
+    // The same, changed in all that may change in place, and in what counts at a start.
+    let changed = Unit {
+        command: vec!["/bin/other".into()],
+        start_timeout: Some(1_000),
+        limits: Limits { pids: Some(7), ..Limits::default() },
+        stop: Stop { grace: 1_000, kill_mode: KillMode::Mixed, ..with_commands.stop.clone() },
+        restart: Restart { delay: 100, policy: RestartPolicy::No, ..plain.restart },
+        ..with_commands.clone()
+    };
+    let worlds =
+        walk(&plain, None, 9) + walk(&with_commands, None, 8) + walk(&plain, Some(changed), 7);
     assert!(worlds > 10_000, "only {worlds} worlds were tried");
     println!("{kind:?}: {worlds} worlds");
 }

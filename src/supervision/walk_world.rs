@@ -1,6 +1,9 @@
 //! The model of one leaf that `walk.rs` walks through: what may happen next, and what the rules
 //! must never do about it.
 
+use std::sync::Arc;
+
+use super::plan::{Found, Wish};
 use super::record::Record;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
@@ -19,6 +22,8 @@ pub struct Member {
 #[derive(Debug, Clone)]
 pub struct World {
     pub unit: Unit,
+    /// What the unit file may hold instead.
+    pub other: Option<Unit>,
     pub supervisor: Supervisor,
     pub now: Moment,
     pub next_pid: Pid,
@@ -53,9 +58,10 @@ pub enum Move {
     FindMain,
     TimePasses,
     SupervisorRestarts,
+    ChangeUnit,
 }
 
-pub const MOVES: [Move; 20] = [
+pub const MOVES: [Move; 21] = [
     Move::Order(Order::Start),
     Move::Order(Order::Stop),
     Move::Order(Order::Restart),
@@ -76,6 +82,7 @@ pub const MOVES: [Move; 20] = [
     Move::FindMain,
     Move::TimePasses,
     Move::SupervisorRestarts,
+    Move::ChangeUnit,
 ];
 
 impl World {
@@ -84,6 +91,7 @@ impl World {
         supervisor.load(vec![unit.clone()], 0);
         Self {
             unit,
+            other: None,
             supervisor,
             now: 0,
             next_pid: 100,
@@ -219,8 +227,42 @@ impl World {
                     return Err("took over an empty leaf as alive".into());
                 }
             }
+            Move::ChangeUnit => {
+                let Some(other) = self.other.take() else {
+                    return Ok(false);
+                };
+                self.other = Some(std::mem::replace(&mut self.unit, other));
+                self.change_unit()?;
+                self.perform()?;
+            }
         }
         Ok(true)
+    }
+
+    /// The unit file changes, and is read again: that leaves what lives alone.
+    fn change_unit(&mut self) -> Result<(), String> {
+        let word = |world: &Self| world.supervisor.service("web").unwrap().word();
+        let before = word(self);
+        let units = [Arc::new(self.unit.clone())];
+        let found = Found { units: units.to_vec(), ..Found::default() };
+        let plan = self.supervisor.plan(&found, &Wish::default());
+        let fresh = self.supervisor.carry_out(&plan, &units, self.now);
+        self.supervisor.start_enabled(&fresh, self.now);
+        let after = word(self);
+        // Only a back-off may end by it, or be given up.
+        if before != after && before != StateWord::Waiting {
+            return Err(format!("{before} -> {after} because its unit has changed"));
+        }
+        let service = self.supervisor.service("web").unwrap();
+        if service.life().is_none() && **service.unit() != self.unit {
+            return Err("at rest, and it follows an older unit".into());
+        }
+        if service.life().is_some() != service.older_keys().contains(&"command".to_owned())
+            && service.unit().command != self.unit.command
+        {
+            return Err(format!("older keys: {:?}", service.older_keys()));
+        }
+        Ok(())
     }
 
     fn join(&mut self, role: Option<Role>) -> Pid {
@@ -297,6 +339,15 @@ impl World {
             }
             Action::Changed { from: StateWord::Waiting, to: StateWord::Starting, .. } => {
                 self.restarted += 1;
+            }
+            Action::SetLimits { unit } => {
+                if self.start == 0
+                    || unit.limits != self.supervisor.service("web").unwrap().unit().limits
+                {
+                    return Err(
+                        "limits are set on a cgroup that is not there, or other ones".into()
+                    );
+                }
             }
             Action::Signal { .. }
             | Action::ReportStuck { .. }

@@ -5,6 +5,7 @@
 //! - `stopping`: what a stop must achieve, and how.
 //! - `restarting`: back-off, giving up, oneshots, readiness.
 //! - `order`: dependencies, and units that are wrong.
+//! - `reload`: unit files that change under services that live.
 //! - `power`: going down for an init, and cgroups that services divide.
 //! - `pid_files`: what a PID file may say.
 //! - `birth`: what a service finds when it is born.
@@ -23,6 +24,7 @@ mod nasty;
 mod order;
 mod pid_files;
 mod power;
+mod reload;
 mod restarting;
 mod stopping;
 mod strangers;
