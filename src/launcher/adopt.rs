@@ -221,10 +221,7 @@ impl Launcher {
             Problem { name: unit.name, text: texts.join("\n") }
         });
         let of_cycles = cycles.iter().flat_map(|cycle| {
-            let text = format!(
-                "{cycle}: these units wait for each other in a circle, so none of them can start; \
-                 none was loaded: take one depends_on or after away"
-            );
+            let text = format!("{cycle}: {}; none of them was loaded", Cycle::MEANING);
             cycle.0.iter().map(move |name| Problem { name: name.to_string(), text: text.clone() })
         });
         self.problems = of_files.chain(of_cycles).collect();
