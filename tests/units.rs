@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use treeward::supervision::unit::{
     Condition, EnvFile, KillMode, Kind, Limits, Reload, RestartPolicy, Stdin, Ulimit, Unit,
 };
-use treeward::unit_file::{Diagnostic, Loaded, parse, read_directory};
+use treeward::unit_file::{About, Diagnostic, Loaded, about, parse, read_directory};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -244,4 +244,47 @@ fn yaml_itself_may_be_written_in_every_way() {
     assert_eq!(folded, ["app", "--one", "--two"]);
     assert_eq!(good("\u{feff}command: a\r\nnice: 5\r\n").process.nice, Some(5));
     assert_eq!(good("%YAML 1.2\n---\ncommand: a\n...\n").command, ["a"]);
+}
+
+#[test]
+fn every_example_of_a_key_is_read() {
+    for key in about() {
+        for example in key.examples {
+            let context = match key.name {
+                "command" => "",
+                "remain_after_exit" => "command: a\ntype: oneshot\n",
+                _ => "command: a\n",
+            };
+            good(&format!("{context}{}: {example}\n", key.name));
+        }
+    }
+}
+
+/// A mapping has its examples in backticks, and no `|` may end a cell.
+fn row(key: &About) -> String {
+    let examples: Vec<String> = key.examples.iter().map(|text| format!("`{text}`")).collect();
+    let cells = [
+        format!("`{}`", key.name),
+        format!("{}{}", key.help, key.note),
+        key.default.to_owned(),
+        examples.join(" or "),
+    ];
+    format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
+}
+
+/// With `BLESS=1` in the environment the table is written instead of compared.
+#[test]
+fn the_table_of_keys_in_the_readme_is_that_of_the_reader() {
+    const MARKS: (&str, &str) = ("<!-- keys -->\n", "<!-- /keys -->\n");
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(MARKS.0).expect("README has <!-- keys -->");
+    let (found, after) = rest.split_once(MARKS.1).expect("README has <!-- /keys -->");
+    let rows: String = about().map(|key| row(&key)).collect();
+    let table = format!("| key | what it is for | default | example |\n|---|---|---|---|\n{rows}");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, format!("{before}{}{table}{}{after}", MARKS.0, MARKS.1)).unwrap();
+    } else {
+        assert_eq!(found, table, "renew it with: BLESS=1 cargo test --test units readme");
+    }
 }

@@ -7,6 +7,7 @@
 //! | [`cgroup`], [`leaf`], [`tree_kill`] | the cgroup tree: finding it, one leaf of it, ending a leaf |
 //! | [`membership`] | which cgroup a process is in, and where that is on disk |
 //! | [`accounting`] | what a cgroup uses, and what it may use |
+//! | [`executable`], [`env_file`] | what a start will find, looked at before |
 //! | [`program`], [`spawn`], [`report`] | what is started, the start itself, what became of it |
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
@@ -22,6 +23,8 @@ pub mod cgroup;
 mod child_memory;
 pub mod clock;
 pub mod custody;
+pub mod env_file;
+pub mod executable;
 pub mod fifos;
 pub mod files;
 pub mod guest_mounts;

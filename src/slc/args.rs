@@ -27,6 +27,7 @@ Environment:
 /// Starts, stops and shows services.
 #[derive(Debug, Parser)]
 #[command(name = "slc", version, after_long_help = AFTER_HELP, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
 pub(super) struct Args {
     /// The control socket [default: $TREEWARD_SOCKET or /run/treeward/control.sock]
     #[arg(long, global = true, value_name = "PATH")]
@@ -74,6 +75,9 @@ pub(super) enum Command {
         /// One JSON object: {"services": [...], "problems": [...]}
         #[arg(long)]
         json: bool,
+        /// Only the names, one in a line
+        #[arg(long, conflicts_with = "json")]
+        names: bool,
     },
 
     /// All that is known of units, with their processes and last log lines
@@ -209,6 +213,39 @@ pub(super) enum Command {
     Upgrade {
         /// The program, a service-launcher of any version
         program: Option<PathBuf>,
+    },
+
+    /// What is wrong with unit files; needs no supervisor
+    #[command(after_help = "Example: slc check --strict units/\n\n\
+                      Errors make the exit status 1, warnings only with --strict.")]
+    Check(super::check::Wanted),
+
+    /// The JSON Schema of unit files, for editors and other validators
+    #[command(after_help = "Example: slc schema > ~/.config/treeward-unit.json")]
+    Schema,
+
+    /// A script that completes slc's commands and the names of units
+    #[command(after_help = "Example: slc completions bash > /etc/bash_completion.d/slc")]
+    Completions {
+        /// For this shell
+        shell: super::completions::Shell,
+    },
+
+    /// Write slc's manual pages into a directory, for packages
+    #[command(hide = true, after_help = "Example: slc man debian/tmp/usr/share/man/man1")]
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
+
+    /// Help with a command, with the keys of units, or with one key
+    #[command(
+        after_help = "Examples: slc help check\n          slc help units\n          slc help units restart"
+    )]
+    Help {
+        /// A command; or units, and perhaps a key
+        #[arg(value_name = "TOPIC")]
+        topic: Vec<String>,
     },
 
     /// The versions, and where the supervisor works

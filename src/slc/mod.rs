@@ -4,10 +4,14 @@
 //! renderings are pure functions of the answer and a [`style::Style`].
 
 mod args;
+mod check;
+mod completions;
 mod end;
 mod enter;
+mod help;
 mod journal;
 mod list;
+mod man;
 mod orders;
 mod plan;
 mod power;
@@ -52,9 +56,13 @@ pub fn main() -> ExitCode {
 fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
     let style = || Style::of_stdout(args.color);
     match &args.command {
-        Command::List { json } => {
+        Command::List { json, names } => {
             let listing: Listing = supervisor.ask(&Request::List)?;
-            put(&if *json { to_json(&listing) } else { list::render(&listing, &style()) })
+            put(&match (json, names) {
+                (true, _) => to_json(&listing),
+                (false, true) => list::names(&listing),
+                (false, false) => list::render(&listing, &style()),
+            })
         }
         Command::Status { units, json } => status::run(supervisor, units, *json, &style()),
         Command::Start(order) => orders::run(supervisor, orders::Verb::Start, order),
@@ -78,6 +86,11 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         }
         Command::Upgrade { program } => upgrade::run(supervisor, program.as_deref()),
         Command::Version { json } => version(supervisor, *json),
+        Command::Check(wanted) => check::run(wanted, &style()),
+        Command::Schema => put(&schema()),
+        Command::Completions { shell } => put(&completions::script(*shell)),
+        Command::Man { dir } => man::run(dir),
+        Command::Help { topic } => help::run(topic, &style()),
     }
 }
 
@@ -137,6 +150,14 @@ fn to_json<T: Serialize>(value: &T) -> String {
     let mut line = clean_json(serde_json::to_string(value).unwrap_or_default());
     line.push('\n');
     line
+}
+
+/// The schema of unit files, for people to read as well.
+fn schema() -> String {
+    // Plain data with string keys always makes JSON.
+    let mut text = serde_json::to_string_pretty(&crate::unit_file::schema()).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 fn version(supervisor: &Supervisor, json: bool) -> Result<End, end::Failed> {

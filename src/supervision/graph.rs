@@ -12,13 +12,14 @@ use super::unit::Unit;
 pub struct Cycle(pub Vec<UnitName>);
 
 impl Cycle {
+    /// What a circle means, to be said behind its path.
+    pub const MEANING: &str = "these units wait for each other in a circle, so none of them can \
+                               start; take one depends_on or after away";
+
     /// What is wrong with it, and what to do.
     #[must_use]
     pub fn explain(&self) -> String {
-        format!(
-            "{self}: these units wait for each other in a circle, so none of them can start; none \
-             was loaded: take one depends_on or after away"
-        )
+        format!("{self}: {}; none of them was loaded", Self::MEANING)
     }
 }
 
