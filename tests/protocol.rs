@@ -14,7 +14,8 @@ use treeward::protocol::server::Incoming;
 use treeward::protocol::{Failure, Reply, Request, Verb, Who};
 
 fn empty_list() -> Reply {
-    Reply::List(Listing { services: Vec::new(), problems: Vec::new(), notice: String::new() })
+    let (services, problems, findings) = (Vec::new(), Vec::new(), Vec::new());
+    Reply::List(Listing { services, problems, findings, notice: String::new() })
 }
 
 #[test]

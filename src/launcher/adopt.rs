@@ -65,6 +65,7 @@ impl Launcher {
         self.lane.await_syslog();
         self.resume_power(now);
         self.supervisor.start_enabled(&names, now);
+        self.examine_units();
     }
 
     /// Takes over a unit at rest, if something is known of it.

@@ -16,13 +16,17 @@ use crate::protocol::{Failure, Reply, Request, Verb, Who};
 use crate::supervision::name::UnitName;
 use crate::supervision::outcome;
 use crate::supervision::plan::Wish;
-use crate::supervision::status::{Change, Outcome, StateWord};
+use crate::supervision::status::{Change, Outcome, StateWord, Status};
 use crate::supervision::why::SignalName;
 use crate::supervision::{Moment, Order};
 
 /// What is said of a unit file to those who may only look.
 pub(super) const NOT_FOR_ALL: &str =
     "its unit file cannot be used; only root and the supervisor's user are told why";
+
+/// The same of a unit that is loaded.
+const FOUND: &str =
+    "something about it is wrong; only root and the supervisor's user are told what";
 
 /// An order for one unit that is not decided yet, or its outcome.
 #[derive(Debug)]
@@ -120,7 +124,7 @@ impl Launcher {
     fn take_call(&mut self, id: CallId, peer: Peer, request: Request, now: Moment) {
         let answer = match request {
             Request::List => Ok(self.list(peer)),
-            Request::Status { units } => self.statuses(&units),
+            Request::Status { units } => self.statuses(&units, peer),
             Request::Order { verb, units, wait } => {
                 match self.order(id, peer, (verb, &units), wait, now) {
                     Ok(()) => return,
@@ -159,14 +163,15 @@ impl Launcher {
         let services = self.supervisor.services();
         let services = services.map(|(name, s)| self.summary(name, s, clocks)).collect();
         let notice = self.going_down_text(clock::monotonic_ms());
-        let mut problems = self.problems.clone();
+        let (mut problems, mut findings) = (self.problems.clone(), self.findings.clone());
         if sight_of(peer) == Sight::NoSecrets {
             problems.iter_mut().for_each(|problem| NOT_FOR_ALL.clone_into(&mut problem.text));
+            findings.iter_mut().for_each(|finding| FOUND.clone_into(&mut finding.text));
         }
-        Reply::List(Listing { services, problems, notice })
+        Reply::List(Listing { services, problems, findings, notice })
     }
 
-    fn statuses(&self, units: &[String]) -> Result<Reply, Failure> {
+    fn statuses(&self, units: &[String], peer: Peer) -> Result<Reply, Failure> {
         let clocks = Clocks::now();
         let names = if units.is_empty() {
             self.supervisor.services().map(|(name, _)| name.clone()).collect()
@@ -175,7 +180,11 @@ impl Launcher {
         };
         let services = names.iter().filter_map(|name| {
             let service = self.supervisor.service(name.as_str())?;
-            Some(self.status(name, service, clocks))
+            let findings = match sight_of(peer) {
+                Sight::All => self.findings_of(name),
+                Sight::NoSecrets => Vec::new(),
+            };
+            Some(Status { findings, ..self.status(name, service, clocks) })
         });
         Ok(Reply::Status(Statuses { services: services.collect() }))
     }

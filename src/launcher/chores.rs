@@ -4,7 +4,7 @@
 //! ten thousand unit files take most of a second. Each chore is sent over and comes back as an
 //! answer; an eventfd wakes the loop.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,12 +15,14 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::check;
 use crate::kernel;
 use crate::kernel::cgroup::Tree;
 use crate::kernel::leaf::Leaf;
 use crate::protocol::server::CallId;
 use crate::supervision::name::UnitName;
-use crate::unit_file;
+use crate::supervision::unit::Unit;
+use crate::unit_file::{self, Diagnostic};
 
 use super::limits::Limit;
 use super::upgrade;
@@ -44,6 +46,8 @@ pub enum Chore {
     SetLimits { name: UnitName, group: PathBuf, limits: Vec<Limit> },
     /// Read the unit directory.
     ReadUnits { dir: PathBuf },
+    /// Look at what the units need of this machine and of each other.
+    Examine { units: Vec<Arc<Unit>>, unread: BTreeSet<String> },
     /// See whether a program is a supervisor.
     TryProgram { program: PathBuf, call: CallId },
     /// Make the cgroups of the units that the directory seems to hold, but for those that are
@@ -63,6 +67,8 @@ pub enum Answer {
     LimitsSet { name: UnitName, refused: Vec<(Limit, kernel::Error)> },
     /// What is in the directory.
     UnitsRead { result: std::io::Result<unit_file::Loaded> },
+    /// What there is to say of units, by their names.
+    Examined { findings: Vec<(UnitName, Vec<Diagnostic>)> },
     /// What the program says its version is, or why it is no supervisor.
     ProgramTried { program: PathBuf, call: CallId, result: Result<String, String> },
 }
@@ -147,6 +153,11 @@ fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
             Answer::LimitsSet { name, refused: limits.into_iter().filter_map(set).collect() }
         }
         Chore::ReadUnits { dir } => Answer::UnitsRead { result: unit_file::read_directory(&dir) },
+        Chore::Examine { units, unread } => {
+            let found = check::examine(&units, &unread, &|_| true).into_iter();
+            let named = found.filter_map(|(at, said)| Some((units.get(at)?.name.clone(), said)));
+            Answer::Examined { findings: named.collect() }
+        }
         Chore::TryProgram { program, call } => {
             let result = upgrade::version_of(&program);
             Answer::ProgramTried { program, call, result }

@@ -18,6 +18,7 @@ mod births;
 mod calls;
 mod chores;
 mod describe;
+mod findings;
 mod going_down;
 mod lane;
 mod leaves;
@@ -174,6 +175,8 @@ struct Launcher {
     lane: Lane,
     supervisor: Supervisor,
     problems: Vec<Problem>,
+    /// What was found about units that are loaded.
+    findings: Vec<Problem>,
     births: Births,
     leaves: Leaves,
     records: Records,
@@ -270,6 +273,7 @@ impl Launcher {
             lane,
             supervisor: Supervisor::default(),
             problems: Vec::new(),
+            findings: Vec::new(),
             births: Births::default(),
             leaves: Leaves::default(),
             records: Records::open(&run_dir)?,

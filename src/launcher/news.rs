@@ -279,6 +279,7 @@ impl Launcher {
                 }
                 Answer::LimitsSet { name, refused } => self.report_limits(&name, refused),
                 Answer::UnitsRead { result } => self.take_units(result, now),
+                Answer::Examined { findings } => self.take_findings(findings),
                 Answer::ProgramTried { program, call, result } => {
                     self.take_tried((program, call), result, now);
                 }

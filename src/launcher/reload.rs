@@ -181,6 +181,7 @@ impl Launcher {
                 self.forget_removed(&name);
             }
         }
+        self.examine_units();
         log::info!("unit files read again; units that are not as before: {}", plan.steps.len());
         true
     }

@@ -187,6 +187,7 @@ fn status(full: bool) -> Status {
         waiting_for: vec![text()],
         older_keys: vec![text()],
         missing_limits: vec![text()],
+        findings: vec![text()],
         cpu_usec: full.then_some(1),
         memory_bytes: full.then_some(1),
         processes: 1,
@@ -239,6 +240,7 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
             Reply::List(Listing {
                 services: vec![summary(full)],
                 problems: problems.clone(),
+                findings: problems.clone(),
                 notice: text(),
             }),
         ),

@@ -152,6 +152,9 @@ pub struct Listing {
     pub services: Vec<Summary>,
     /// One for each unit file that could not be used.
     pub problems: Vec<Problem>,
+    /// What was found wrong about units that are loaded, when the unit files were read.
+    #[serde(default)]
+    pub findings: Vec<Problem>,
     /// What concerns all of them, such as that the supervisor goes down; may be empty.
     #[serde(default)]
     pub notice: String,

@@ -142,6 +142,9 @@ pub struct Status {
     pub older_keys: Vec<String>,
     /// Limits that the unit asks for and this system cannot hold, in words.
     pub missing_limits: Vec<String>,
+    /// What was found wrong about its unit when the unit files were read: whole diagnostics.
+    #[serde(default)]
+    pub findings: Vec<String>,
     /// CPU time of the unit in microseconds, over all its starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_usec: Option<u64>,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::directory::parse_bytes;
-use super::{Diagnostic, Unit, find_unprintable, node, plain};
+use super::{At, Diagnostic, Places, Severity, Unit, find_unprintable, node, plain};
 
 /// The most diagnostics of one file, with the one that says that there are more.
 const MOST: usize = 21;
@@ -21,7 +21,10 @@ pub fn unit(input: &[u8]) {
         assert_eq!(Ok(plain), node::read_any(text), "the short way and the library differ");
     }
     match read {
-        Ok(unit) => check_unit(&unit),
+        Ok(unit) => {
+            check_unit(&unit);
+            check_places(&unit, &String::from_utf8_lossy(input));
+        }
         Err(diagnostics) => {
             assert!((1..=MOST).contains(&diagnostics.len()), "{diagnostics:#?}");
             let text = String::from_utf8_lossy(input);
@@ -47,6 +50,22 @@ fn check_unit(unit: &Unit) {
     assert!(unit.restart.delay <= unit.restart.max_delay, "{:?}", unit.restart);
     assert!(unit.needs.iter().all(|need| need.unit != unit.name), "it waits for itself");
     assert!(!unit.description.contains(char::is_control), "{:?}", unit.description);
+}
+
+/// Whatever a check has to say about a value of a unit, it has a place in the text.
+fn check_places(unit: &Unit, text: &str) {
+    let places = Places::in_text(&unit.source, text.to_owned());
+    let mut meant = vec![
+        At::part(&["command"], unit.command[0].as_str()),
+        At::part(&["group", "user"], unit.process.group.as_deref().unwrap_or_default()),
+        At::value(&["working_dir"]),
+    ];
+    meant.extend(unit.needs.iter().map(|need| At::part(&["depends_on"], need.unit.as_str())));
+    for at in meant {
+        let found = places.diagnostic(Severity::Warning, &at, "something");
+        check_diagnostic(&found, text);
+        assert!(found.line.is_some() || at.key() != "command", "{found}");
+    }
 }
 
 fn check_diagnostic(found: &Diagnostic, text: &str) {

@@ -97,6 +97,7 @@ fn status(name: &str, state: StateWord) -> Status {
         waiting_for: vec![],
         older_keys: vec![],
         missing_limits: vec![],
+        findings: vec![],
         cpu_usec: None,
         memory_bytes: None,
         processes: 1,
@@ -165,6 +166,7 @@ impl Canned {
         Listing {
             services,
             problems: vec![Problem { name: "bad".into(), text }],
+            findings: vec![],
             notice: String::new(),
         }
     }

@@ -6,6 +6,7 @@
 //! - `restarting`: back-off, giving up, oneshots, readiness.
 //! - `order`: dependencies, and units that are wrong.
 //! - `reload`: unit files that change under services that live.
+//! - `findings`: what a machine lacks of what a unit needs.
 //! - `power`: going down for an init, and cgroups that services divide.
 //! - `pid_files`: what a PID file may say.
 //! - `birth`: what a service finds when it is born.
@@ -20,6 +21,7 @@ mod house;
 mod birth;
 mod client;
 mod daemons;
+mod findings;
 mod nasty;
 mod order;
 mod pid_files;

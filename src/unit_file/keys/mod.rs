@@ -1,5 +1,5 @@
-//! The one table of known keys. Reading, "expected ...", "did you mean ...?" and the schema for
-//! editors all use it, so none of them can drift from what is really read.
+//! The known keys, in tables by subject. Reading, "expected ...", "did you mean ...?" and the schema
+//! for editors all go through [`known`], so none of them can drift from what is really read.
 
 mod foreign;
 mod form;
@@ -10,7 +10,14 @@ use super::draft::Draft;
 use super::node::{Node, Value};
 use foreign::{FOREIGN, Meant};
 use form::Form;
-use table::KEYS;
+
+/// Every table of keys there is: a new subject brings a file of its own, and a line here.
+const TABLES: &[&[Key]] = &[table::KEYS];
+
+/// All known keys, in the order in which they are shown.
+fn known() -> impl Iterator<Item = &'static Key> + Clone {
+    TABLES.iter().flat_map(|table| table.iter())
+}
 
 /// One key of a unit file. What is for people may quote words of units in backticks.
 struct Key {
@@ -26,11 +33,6 @@ struct Key {
     /// Values as they may be written, at least one.
     examples: &'static [&'static str],
     read: fn(&mut Draft, &Node, &mut Report<'_>, &str),
-}
-
-/// All known keys, in the order in which they are shown.
-fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    KEYS.iter()
 }
 
 /// What there is to say about one key.
@@ -54,7 +56,7 @@ pub struct About {
 
 /// Every key there is, for help, README and schema. Texts may quote words in backticks.
 pub fn about() -> impl Iterator<Item = About> {
-    all().map(|key| About {
+    known().map(|key| About {
         name: key.name,
         help: key.help,
         note: key.note,
@@ -88,8 +90,8 @@ pub(super) fn read(root: &Node, report: &mut Report<'_>) -> Draft {
             report.at(name.place, NO_KEY);
             continue;
         };
-        let known = all().find(|key| key.name == text);
-        report.inside(text, |report| match known {
+        let found = known().find(|key| key.name == text);
+        report.inside(text, |report| match found {
             None => unknown(text, name, &mut draft, report),
             Some(key) => {
                 draft.seen.push((key.name, name.place));
@@ -119,7 +121,7 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
         Some((_, Meant::Key(known))) => Some(*known),
         None => nearest(text),
     };
-    let key = meant.and_then(|known| all().find(|key| key.name == known));
+    let key = meant.and_then(|meant| known().find(|key| key.name == meant));
     match key {
         Some(Key { name: known, help, .. }) => {
             draft.command_missed |= *known == "command";
@@ -131,7 +133,7 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
 
 /// The known key that is nearest to a text, if one is near.
 pub(super) fn nearest(text: &str) -> Option<&'static str> {
-    nearest_of(text, all().map(|key| key.name))
+    nearest_of(text, known().map(|key| key.name))
 }
 
 /// The nearest of some names: the same but for case and separators, few typing mistakes away, or one the
@@ -193,26 +195,26 @@ pub(super) fn inner(
 #[cfg(test)]
 mod tests {
     use super::foreign::{FOREIGN, Meant};
-    use super::{all, nearest};
+    use super::{known, nearest};
 
     #[test]
     fn every_hint_names_a_key_that_exists_and_no_known_key_is_foreign() {
         for (names, meant) in FOREIGN {
-            if let Meant::Key(known) = meant {
-                assert!(all().any(|key| key.name == *known), "{known}");
+            if let Meant::Key(meant) = meant {
+                assert!(known().any(|key| key.name == *meant), "{meant}");
             }
             for name in *names {
-                assert!(all().all(|key| key.name != *name), "{name}");
+                assert!(known().all(|key| key.name != *name), "{name}");
             }
         }
     }
 
     #[test]
     fn every_schema_is_json_and_every_key_stands_in_the_table_once() {
-        for (at, key) in all().enumerate() {
+        for (at, key) in known().enumerate() {
             let schema = serde_json::from_str::<serde_json::Value>(key.form.schema);
             assert!(schema.is_ok_and(|schema| schema.is_object()), "{}", key.name);
-            assert!(all().take(at).all(|other| other.name != key.name), "{}", key.name);
+            assert!(known().take(at).all(|other| other.name != key.name), "{}", key.name);
         }
     }
 
