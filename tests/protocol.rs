@@ -14,7 +14,12 @@ use treeward::protocol::server::Incoming;
 use treeward::protocol::{Failure, Reply, Request, Verb, Who};
 
 fn empty_list() -> Reply {
-    Reply::List(Listing { services: Vec::new(), problems: Vec::new(), notice: String::new() })
+    Reply::List(Listing {
+        services: Vec::new(),
+        problems: Vec::new(),
+        masked: Vec::new(),
+        notice: String::new(),
+    })
 }
 
 #[test]

@@ -20,8 +20,9 @@ use crate::kernel::cgroup::Tree;
 use crate::kernel::leaf::Leaf;
 use crate::protocol::server::CallId;
 use crate::supervision::name::UnitName;
-use crate::unit_file;
+use crate::unit_file::{self, Directories, Unreadable};
 
+use super::instances::PendingOrder;
 use super::limits::Limit;
 use super::upgrade;
 
@@ -42,14 +43,16 @@ pub enum Chore {
     /// Set what a unit's cgroup may use: a limit below what it uses makes the kernel look for
     /// memory to take away, and that takes time.
     SetLimits { name: UnitName, group: PathBuf, limits: Vec<Limit> },
-    /// Read the unit directory.
-    ReadUnits { dir: PathBuf },
+    /// Read the unit directories. `asked` are instances that no file need name.
+    ReadUnits { directories: Directories, asked: Vec<String> },
+    /// Make instances of templates that an order names, and those that they need.
+    MakeInstances { directories: Directories, names: Vec<String>, order: Box<PendingOrder> },
     /// See whether a program is a supervisor.
     TryProgram { program: PathBuf, call: CallId },
-    /// Make the cgroups of the units that the directory seems to hold, but for those that are
+    /// Make the cgroups of the units that the directories seem to hold, but for those that are
     /// there: they live as long as their units are loaded, and while the units are read nobody else
     /// has work for the kernel. What is missing is made at the start of a unit.
-    MakeGroups { dir: PathBuf, tree: Tree, there: HashSet<String> },
+    MakeGroups { directories: Directories, tree: Tree, there: HashSet<String> },
 }
 
 /// What came of a chore.
@@ -61,8 +64,10 @@ pub enum Answer {
     Killed { result: Result<(), kernel::Error> },
     /// The limits were set, but for these.
     LimitsSet { name: UnitName, refused: Vec<(Limit, kernel::Error)> },
-    /// What is in the directory.
-    UnitsRead { result: std::io::Result<unit_file::Loaded> },
+    /// What is in the directories.
+    UnitsRead { result: Result<unit_file::Loaded, Unreadable> },
+    /// The instances that an order names, as far as there are templates for them.
+    InstancesMade { result: Result<unit_file::Loaded, Unreadable>, order: Box<PendingOrder> },
     /// What the program says its version is, or why it is no supervisor.
     ProgramTried { program: PathBuf, call: CallId, result: Result<String, String> },
 }
@@ -146,13 +151,18 @@ fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
             let set = |limit: Limit| Some((limit.clone(), limit.set(&group).err()?));
             Answer::LimitsSet { name, refused: limits.into_iter().filter_map(set).collect() }
         }
-        Chore::ReadUnits { dir } => Answer::UnitsRead { result: unit_file::read_directory(&dir) },
+        Chore::ReadUnits { directories, asked } => {
+            Answer::UnitsRead { result: directories.read(&asked) }
+        }
+        Chore::MakeInstances { directories, names, order } => {
+            Answer::InstancesMade { result: directories.instances(&names), order }
+        }
         Chore::TryProgram { program, call } => {
             let result = upgrade::version_of(&program);
             Answer::ProgramTried { program, call, result }
         }
-        Chore::MakeGroups { dir, tree, there } => {
-            make_groups(&dir, &tree, &there);
+        Chore::MakeGroups { directories, tree, there } => {
+            directories.paths().for_each(|dir| make_groups(dir, &tree, &there));
             return None;
         }
     })
@@ -164,7 +174,9 @@ fn make_groups(dir: &Path, tree: &Tree, there: &HashSet<String>) {
         let file = entry.file_name();
         let stem = file.to_str().and_then(|name| name.rsplit_once('.'));
         let Some((stem, "yml" | "yaml")) = stem else { continue };
-        let is_wanted = UnitName::new(stem).is_ok() && !there.contains(stem);
+        // A link may mask a unit, and a template is none.
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file()) && !stem.ends_with('@');
+        let is_wanted = is_file && UnitName::new(stem).is_ok() && !there.contains(stem);
         if is_wanted && tree.make_group(stem).is_err() {
             return;
         }

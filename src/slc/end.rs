@@ -172,7 +172,13 @@ fn no_such_unit(unit: &str, similar: &[String]) -> String {
 
 /// A unit may be missing because its file could not be used: then that is the answer.
 fn diagnostic_of(supervisor: &Supervisor, unit: &str) -> Option<String> {
+    if unit.ends_with('@') {
+        return Some(format!("it may be a template; a unit is an instance of it such as {unit}1"));
+    }
     let listing: Listing = supervisor.ask(&Request::List).ok()?;
+    if let Some(mask) = listing.masked.iter().find(|mask| mask.name == unit) {
+        return Some(format!("it is masked by {}, a link to /dev/null", mask.link));
+    }
     let problem = listing.problems.into_iter().find(|problem| problem.name == unit)?;
     Some(format!("its file could not be used:\n{}", problem.text))
 }

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::directory::parse_bytes;
-use super::{Diagnostic, Unit, find_unprintable, node, plain};
+use super::{Diagnostic, Unit, find_unprintable, node, parse_bytes, plain};
 
 /// The most diagnostics of one file, with the one that says that there are more.
 const MOST: usize = 21;

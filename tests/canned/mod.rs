@@ -18,7 +18,7 @@ use treeward::protocol::{Failure, Reply, Request};
 use treeward::supervision::diff::{KeyChange, When};
 use treeward::supervision::plan::{Deed, Step, Wish};
 use treeward::supervision::status::{
-    Change, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
+    Change, Mask, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
 };
 
 /// A running service; ends with this value.
@@ -165,6 +165,10 @@ impl Canned {
         Listing {
             services,
             problems: vec![Problem { name: "bad".into(), text }],
+            masked: vec![Mask {
+                name: "apache".into(),
+                link: "/etc/yml-services/apache.yml".into(),
+            }],
             notice: String::new(),
         }
     }
