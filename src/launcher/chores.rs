@@ -101,9 +101,9 @@ impl Chores {
                 };
                 let done = some
                     .filter_map(|chore| work(chore, &ring))
-                    .try_for_each(|answer| answers.send(answer));
+                    .all(|answer| answers.send(answer).is_ok());
                 ring();
-                if done.is_err() {
+                if !done {
                     break;
                 }
             }

@@ -35,6 +35,18 @@ impl Parts {
         (shown.unwrap_or_default(), wrong)
     }
 
+    /// The text that a file of its own would begin with: that of the file that it is made of, or of
+    /// an instance what its template makes of it.
+    #[must_use]
+    pub fn to_whole(&self) -> String {
+        if self.role != Role::Instance {
+            return self.files[0].text.clone();
+        }
+        // Its own drop-ins are merged into that file as well.
+        let shared = Self { files: self.files[..self.own].to_vec(), ..self.clone() };
+        shared.to_yaml().0
+    }
+
     /// The same as an object: `unit`, its `files`, `keys` with their values as they are written, and
     /// where each came `from`.
     #[must_use]

@@ -17,6 +17,11 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 fn only_a_template(node: &Node, report: &mut Report<'_>, what: &str) {
-    report.at(node.place, format!("only a template has {what}, and this is none: the name of its \
-                                   file ends with @, as in agetty@.yml"));
+    report.at(
+        node.place,
+        format!(
+            "only a template has {what}, and this is none: the name of its \
+                                   file ends with @, as in agetty@.yml"
+        ),
+    );
 }
