@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Launcher;
 use super::describe::Clocks;
+use super::instances::PendingOrder;
 use super::leaves::Start;
 use super::reload::{Intent, Reader, Sight};
 use crate::kernel::clock;
@@ -53,6 +54,8 @@ pub struct Calls {
     watchers: Vec<CallId>,
     /// Orders that wait for nothing, once what they ask for is kept.
     settled: Vec<(CallId, Waiting)>,
+    /// Instances that are being made for an order.
+    pub making: Vec<String>,
 }
 
 impl Calls {
@@ -126,7 +129,9 @@ impl Launcher {
             Request::List => Ok(self.list(peer)),
             Request::Status { units } => self.statuses(&units, peer),
             Request::Order { verb, units, wait } => {
-                match self.order(id, peer, (verb, &units), wait, now) {
+                let order = PendingOrder { id, peer, verb, units, wait };
+                let Some(order) = self.make_instances(order) else { return };
+                match self.order(id, peer, (verb, &order.units), wait, now) {
                     Ok(()) => return,
                     Err(failure) => Err(failure),
                 }
@@ -168,7 +173,8 @@ impl Launcher {
             problems.iter_mut().for_each(|problem| NOT_FOR_ALL.clone_into(&mut problem.text));
             findings.iter_mut().for_each(|finding| FOUND.clone_into(&mut finding.text));
         }
-        Reply::List(Listing { services, problems, findings, notice })
+        let masked = self.masked.clone();
+        Reply::List(Listing { services, problems, findings, masked, notice })
     }
 
     fn statuses(&self, units: &[String], peer: Peer) -> Result<Reply, Failure> {
@@ -200,7 +206,7 @@ impl Launcher {
                 pid: std::process::id(),
                 kernel,
                 cgroup_root: text(self.tree.root()),
-                units: text(&self.options.units),
+                units: self.directories.paths().map(text).collect::<Vec<_>>().join(":"),
                 run_dir: text(&self.options.lane.run_dir),
                 log_dir: text(&self.options.lane.log_dir),
                 spawning: self.how.word().to_owned(),
@@ -241,7 +247,7 @@ impl Launcher {
         near.into_iter().take(3).map(|(_, name)| name.to_string()).collect()
     }
 
-    fn order(
+    pub(super) fn order(
         &mut self,
         id: CallId,
         peer: Peer,

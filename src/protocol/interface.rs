@@ -13,7 +13,7 @@ use crate::power::Power;
 use crate::supervision::diff::{KeyChange, When};
 use crate::supervision::plan::{Deed, Step, Wish};
 use crate::supervision::status::{
-    Change, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
+    Change, Mask, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
 };
 
 /// A type of the interface language.
@@ -241,6 +241,7 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
                 services: vec![summary(full)],
                 problems: problems.clone(),
                 findings: problems.clone(),
+                masked: vec![Mask { name: text(), link: text() }],
                 notice: text(),
             }),
         ),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::power::Power;
 use crate::supervision::plan::{Step, Wish};
-use crate::supervision::status::{Change, Outcome, Problem, Status, Summary};
+use crate::supervision::status::{Change, Mask, Outcome, Problem, Status, Summary};
 
 /// What a client asks for. `GetInfo` and `GetInterfaceDescription` are missing: the server
 /// answers them itself.
@@ -155,6 +155,9 @@ pub struct Listing {
     /// What was found wrong about units that are loaded, when the unit files were read.
     #[serde(default)]
     pub findings: Vec<Problem>,
+    /// One for each unit that is not to be.
+    #[serde(default)]
+    pub masked: Vec<Mask>,
     /// What concerns all of them, such as that the supervisor goes down; may be empty.
     #[serde(default)]
     pub notice: String,

@@ -33,6 +33,10 @@ pub fn render(listing: &Listing, style: &Style) -> String {
     for (row, service) in rows.iter().zip(&listing.services) {
         line(&mut out, row, &widths, state_color(service.state), style);
     }
+    for mask in &listing.masked {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}: masked by {}", clean(&mask.name), clean(&mask.link));
+    }
     problems(&mut out, listing, style);
     findings(&mut out, listing, style);
     out
@@ -119,7 +123,7 @@ mod tests {
     use super::super::style::Style;
     use super::render;
     use crate::protocol::message::Listing;
-    use crate::supervision::status::{Problem, StateWord, Summary};
+    use crate::supervision::status::{Mask, Problem, StateWord, Summary};
 
     fn style() -> Style {
         Style { color: false, width: None, now: 1_000_000, zone: TimeZone::UTC }
@@ -145,6 +149,10 @@ mod tests {
                 summary("nginx", StateWord::Failed, None, "exit status 1\x1b[2J, 5 restarts"),
             ],
             notice: String::new(),
+            masked: vec![Mask {
+                name: "apache".into(),
+                link: "/etc/yml-services/apache.yml".into(),
+            }],
             problems: vec![Problem {
                 name: "bad".into(),
                 text: "bad.yml:3:1: unknown key 'comand'\n 3 | comand: x".into(),
@@ -165,6 +173,7 @@ mod tests {
 NAME   STATE   SINCE  MAIN  WHY
 größe  up      3 min  1234  A web server
 nginx  failed  3 min     -  exit status 1\\x1b[2J, 5 restarts
+apache: masked by /etc/yml-services/apache.yml
 
 1 unit file could not be used:
   bad: bad.yml:3:1: unknown key 'comand'
@@ -187,8 +196,13 @@ As it is now: slc check
 
     #[test]
     fn no_services_is_an_answer() {
-        let (services, problems, findings) = (Vec::new(), Vec::new(), Vec::new());
-        let nothing = Listing { services, problems, findings, notice: String::new() };
+        let nothing = Listing {
+            services: Vec::new(),
+            problems: Vec::new(),
+            findings: Vec::new(),
+            masked: Vec::new(),
+            notice: String::new(),
+        };
         assert_eq!(render(&nothing, &style()), "no services\n");
     }
 }

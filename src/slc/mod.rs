@@ -4,8 +4,11 @@
 //! renderings are pure functions of the answer and a [`style::Style`].
 
 mod args;
+mod cat;
 mod check;
 mod completions;
+mod edit;
+mod enable;
 mod end;
 mod enter;
 mod help;
@@ -17,7 +20,9 @@ mod plan;
 mod power;
 mod status;
 pub mod style;
+mod templates;
 mod tree;
+mod unit_dirs;
 mod upgrade;
 mod watch;
 
@@ -56,7 +61,16 @@ pub fn main() -> ExitCode {
 fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
     let style = || Style::of_stdout(args.color);
     match &args.command {
-        Command::List { json, names } => {
+        Command::List { json, templates: true, units, .. } => {
+            templates::run(supervisor, *json, units, &style())
+        }
+        Command::Cat { unit, json, units } => cat::run(supervisor, unit, *json, units),
+        Command::Edit { unit, full, units } => edit::run(supervisor, unit, *full, units, &style()),
+        Command::Enable(wanted) => enable::run(supervisor, enable::Verb::Enable, wanted, &style()),
+        Command::Disable(wanted) => {
+            enable::run(supervisor, enable::Verb::Disable, wanted, &style())
+        }
+        Command::List { json, names, .. } => {
             let listing: Listing = supervisor.ask(&Request::List)?;
             put(&match (json, names) {
                 (true, _) => to_json(&listing),

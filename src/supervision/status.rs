@@ -112,6 +112,15 @@ pub struct Problem {
     pub text: String,
 }
 
+/// A unit that is not to be, though a file of an earlier directory or a template says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mask {
+    /// The unit's name.
+    pub name: String,
+    /// The link to `/dev/null` in its place.
+    pub link: String,
+}
+
 /// All that is known of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {

@@ -18,7 +18,7 @@ use treeward::protocol::{Failure, Reply, Request};
 use treeward::supervision::diff::{KeyChange, When};
 use treeward::supervision::plan::{Deed, Step, Wish};
 use treeward::supervision::status::{
-    Change, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
+    Change, Mask, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
 };
 
 /// A running service; ends with this value.
@@ -167,6 +167,10 @@ impl Canned {
             services,
             problems: vec![Problem { name: "bad".into(), text }],
             findings: vec![],
+            masked: vec![Mask {
+                name: "apache".into(),
+                link: "/etc/yml-services/apache.yml".into(),
+            }],
             notice: String::new(),
         }
     }

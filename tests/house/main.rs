@@ -4,6 +4,8 @@
 //! - `nasty`: the C programs that are nastier than any of them.
 //! - `stopping`: what a stop must achieve, and how.
 //! - `restarting`: back-off, giving up, oneshots, readiness.
+//! - `templates`: instances of templates.
+//! - `drop_ins`: several unit directories, drop-ins and masks.
 //! - `order`: dependencies, and units that are wrong.
 //! - `reload`: unit files that change under services that live.
 //! - `findings`: what a machine lacks of what a unit needs.
@@ -21,6 +23,7 @@ mod house;
 mod birth;
 mod client;
 mod daemons;
+mod drop_ins;
 mod findings;
 mod nasty;
 mod order;
@@ -31,4 +34,5 @@ mod restarting;
 mod stopping;
 mod strangers;
 mod survival;
+mod templates;
 mod upgrade;

@@ -4,6 +4,7 @@
 mod foreign;
 mod form;
 mod table;
+mod template;
 
 use super::diagnostic::{Report, quoted};
 use super::draft::Draft;
@@ -12,7 +13,7 @@ use foreign::{FOREIGN, Meant};
 use form::Form;
 
 /// Every table of keys there is: a new subject brings a file of its own, and a line here.
-const TABLES: &[&[Key]] = &[table::KEYS];
+const TABLES: &[&[Key]] = &[table::KEYS, template::KEYS];
 
 /// All known keys, in the order in which they are shown.
 fn known() -> impl Iterator<Item = &'static Key> + Clone {
@@ -67,6 +68,11 @@ pub fn about() -> impl Iterator<Item = About> {
     })
 }
 
+/// Whether the value of a key is a command, which may be a string that is split into words.
+pub(super) fn is_command(name: &str) -> bool {
+    known().any(|key| key.name == name && key.form.words == form::COMMAND.words)
+}
+
 const NO_KEY: &str = "this cannot be a key; expected a word such as command";
 
 /// Reads all keys of the file's root.
@@ -113,6 +119,11 @@ fn read_known(key: &Key, name: &Node, value: &Node, draft: &mut Draft, report: &
 }
 
 fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) {
+    if let Some(key) = text.strip_suffix('+').filter(|text| known().any(|key| key.name == *text)) {
+        draft.command_missed |= key == "command";
+        let message = format!("a + adds to a list in a drop-in, and this is none; write {key}:");
+        return report.at(name.place, message);
+    }
     let foreign = FOREIGN.iter().find(|(names, _)| names.contains(&text));
     let meant = match foreign {
         Some((_, Meant::Say(advice))) => {
