@@ -1,5 +1,5 @@
-//! The one table of known keys. Reading, "expected ...", "did you mean ...?" and the schema for
-//! editors all use it, so none of them can drift from what is really read.
+//! The known keys, in tables by subject. Reading, "expected ...", "did you mean ...?" and the schema
+//! for editors all go through [`all`], so none of them can drift from what is really read.
 
 mod foreign;
 mod form;
@@ -10,7 +10,9 @@ use super::draft::Draft;
 use super::node::{Node, Value};
 use foreign::{FOREIGN, Meant};
 use form::Form;
-use table::KEYS;
+
+/// Every table of keys there is: a new subject brings a file of its own, and a line here.
+const TABLES: &[&[Key]] = &[table::KEYS];
 
 /// One key of a unit file. What is for people may quote words of units in backticks.
 struct Key {
@@ -30,7 +32,7 @@ struct Key {
 
 /// All known keys, in the order in which they are shown.
 fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    KEYS.iter()
+    TABLES.iter().flat_map(|table| table.iter())
 }
 
 /// What there is to say about one key.
