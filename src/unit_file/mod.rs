@@ -5,12 +5,14 @@
 //! is the one table of known keys; it reads the nodes into a `draft`, and only a draft that
 //! raised no diagnostic becomes a [`Unit`]. `directory` reads all files of a directory.
 
+mod condition;
 mod depends;
 mod diagnostic;
 mod directory;
 mod draft;
 mod duration;
 mod environment;
+mod hooks;
 mod identity;
 mod keys;
 mod node;

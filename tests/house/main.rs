@@ -4,6 +4,8 @@
 //! - `nasty`: the C programs that are nastier than any of them.
 //! - `stopping`: what a stop must achieve, and how.
 //! - `restarting`: back-off, giving up, oneshots, readiness.
+//! - `hooks`: what runs before and after a service.
+//! - `conditions`: starts that are skipped, and units that cannot live beside each other.
 //! - `order`: dependencies, and units that are wrong.
 //! - `reload`: unit files that change under services that live.
 //! - `power`: going down for an init, and cgroups that services divide.
@@ -19,7 +21,9 @@ mod house;
 
 mod birth;
 mod client;
+mod conditions;
 mod daemons;
+mod hooks;
 mod nasty;
 mod order;
 mod pid_files;

@@ -3,6 +3,7 @@
 
 mod foreign;
 mod form;
+mod hooks;
 mod table;
 
 use super::diagnostic::{Report, quoted};
@@ -12,7 +13,7 @@ use foreign::{FOREIGN, Meant};
 use form::Form;
 
 /// Every table of keys there is: a new subject brings a file of its own, and a line here.
-const TABLES: &[&[Key]] = &[table::KEYS];
+const TABLES: &[&[Key]] = &[table::KEYS, hooks::KEYS];
 
 /// One key of a unit file. What is for people may quote words of units in backticks.
 struct Key {
