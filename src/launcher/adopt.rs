@@ -9,7 +9,7 @@ use super::leaves::Start;
 use super::{Launcher, Token};
 use crate::kernel::leaf::Leaf;
 use crate::kernel::pidfd;
-use crate::supervision::graph::Cycle;
+use crate::supervision::load::Refused;
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
 use crate::supervision::status::{Mask, Problem, StateWord};
@@ -36,8 +36,8 @@ impl Launcher {
         let real = (!orphans.is_empty()).then(|| units.clone());
         units.extend(orphans);
         let names: Vec<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
-        let cycles = self.supervisor.load(units, now);
-        self.report(read.bad, &cycles);
+        let refused = self.supervisor.load(units, now);
+        self.report(read.bad, &refused);
         let newest: HashMap<UnitName, u64> = left.iter().map(|(start, _)| start.clone()).collect();
         let living: Vec<Start> = left
             .into_iter()
@@ -105,10 +105,16 @@ impl Launcher {
         self.supervisor.skip_starts(name.as_str(), number);
         let populated = leaf.populated().unwrap_or(true);
         let record = self.records.read(&name, &leaf).filter(|record| record.start == number);
-        // The unit's own cgroup knows better when it tells of rest after this start. And there was
-        // a start after it, so it was seen to be over.
-        let rested = self.records.read(&name, &self.tree.group(name.as_str()));
-        let is_over = !is_newest || rested.is_some_and(|rested| rested.start >= number);
+        // The unit's own cgroup knows better when it tells of rest after this start, or of a step
+        // that was to come in this leaf. And where there was a start after it, it was seen to be
+        // over.
+        let group = self.records.read(&name, &self.tree.group(name.as_str()));
+        let is_over = !is_newest
+            || group.as_ref().is_some_and(|group| {
+                group.start > number || (group.start == number && !group.state.is_alive())
+            });
+        let to_come = group.filter(|group| group.start == number && group.state.is_alive());
+        let record = record.or(to_come);
         if !populated && (record.is_none() || is_over) {
             self.chores.add(Chore::Remove { name, leaf, group: None });
             return None;
@@ -169,12 +175,16 @@ impl Launcher {
     }
 
     /// Keeps and logs what is wrong with unit files.
-    fn report(&mut self, bad: Vec<BadUnit>, cycles: &[Cycle]) {
-        let of_cycles = cycles.iter().flat_map(|cycle| {
+    fn report(&mut self, bad: Vec<BadUnit>, refused: &Refused) {
+        let of_clashes = refused.clashes.iter().map(|clash| {
+            let text = format!("{}; it was not loaded", clash.explain());
+            Problem { name: clash.unit.to_string(), text }
+        });
+        let of_cycles = refused.cycles.iter().flat_map(|cycle| {
             let text = cycle.explain();
             cycle.0.iter().map(move |name| Problem { name: name.to_string(), text: text.clone() })
         });
-        self.problems = problems_of(bad).into_iter().chain(of_cycles).collect();
+        self.problems = problems_of(bad).into_iter().chain(of_cycles).chain(of_clashes).collect();
         log_problems(&self.problems, "was not loaded");
     }
 
@@ -217,6 +227,7 @@ fn unknown(start: u64, now: Moment) -> Record {
         main: None,
         control: None,
         control_due: false,
+        step: None,
         deadline: None,
         because: None,
         why: None,
@@ -253,6 +264,9 @@ pub(super) fn orphan(name: &UnitName) -> Unit {
         start_timeout: None,
         needs: Vec::new(),
         after: Vec::new(),
+        conflicts: Vec::new(),
+        conditions: Vec::new(),
+        hooks: Arc::default(),
         pid_file: None,
         enabled: false,
         delegate: false,

@@ -14,8 +14,9 @@ use crate::kernel::program::{self, DEFAULT_PATH, Prepared, Program};
 use crate::kernel::report::{Report, Stage};
 use crate::kernel::spawn::{self, How};
 use crate::kernel::{self, env_file};
+use crate::supervision::hooks;
 use crate::supervision::name::UnitName;
-use crate::supervision::status::StateWord;
+use crate::supervision::service::{Service, State};
 use crate::supervision::unit::{Kind, Reload, Stdin, Unit};
 use crate::supervision::{Event, Moment, Pid, Role};
 
@@ -216,8 +217,15 @@ impl Launcher {
     /// A child was killed before it came to its program. If nobody here did that, the kernel did
     /// (law 2): look how children can be born now, and try once more in the way that always works.
     fn born_dead(&mut self, key: &Start, role: Role, pid: Pid, now: Moment) {
-        let word = self.supervisor.service(key.0.as_str()).map(|service| service.word());
-        if self.how == How::WriteProcs || word != Some(StateWord::Starting) {
+        let state = self.supervisor.service(key.0.as_str()).map(Service::state);
+        let is_wanted = match state {
+            Some(State::Preparing { .. } | State::Starting { .. } | State::Finishing { .. }) => {
+                true
+            }
+            Some(State::Clearing { killed, .. }) => killed.is_none(),
+            _ => false,
+        };
+        if self.how == How::WriteProcs || !is_wanted {
             return;
         }
         log::warn!("{}: killed at birth; starting it again by way of cgroup.procs", key.0);
@@ -287,15 +295,23 @@ impl Launcher {
         for (name, value) in &unit.process.environment {
             set(&mut all, name, value.clone());
         }
+        // How it ended is a fact that no unit file overrules.
+        let service = self.supervisor.service(unit.name.as_str());
+        if let Some(State::Clearing { over, .. }) = service.map(Service::state) {
+            for (name, value) in over.environment() {
+                set(&mut all, name, value);
+            }
+        }
         Ok(all)
     }
 }
 
 fn argv(unit: &Unit, role: Role) -> &[String] {
-    match (role, &unit.stop.command, &unit.reload) {
-        (Role::Stop, Some(command), _) => command,
-        (Role::Reload, _, Some(Reload::Command(command))) => command,
-        (Role::First | Role::Stop | Role::Reload, ..) => &unit.command,
+    match (role, &unit.stop.command, &unit.reload, hooks::of_role(unit, role)) {
+        (Role::Stop, Some(command), ..) => command,
+        (Role::Reload, _, Some(Reload::Command(command)), _) => command,
+        (_, _, _, Some(hook)) => &hook.command,
+        (_, _, _, None) => &unit.command,
     }
 }
 

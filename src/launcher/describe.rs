@@ -10,7 +10,7 @@ use crate::supervision::service::{Service, State};
 use crate::supervision::service_life::Life;
 use crate::supervision::status::{MAX_TREE, ProcessStatus, Status, Summary};
 use crate::supervision::unit::Millis;
-use crate::supervision::why::{Because, Obstacle, Why};
+use crate::supervision::why::{Because, Why};
 use crate::supervision::{Moment, Pid, Want};
 
 impl Launcher {
@@ -69,10 +69,8 @@ impl Launcher {
         let entry = life.and_then(|life| self.leaves.get(name, life.start));
         let members = entry.and_then(|entry| entry.leaf.members().ok()).unwrap_or_default();
         let group = self.tree.group_path(name.as_str());
-        let waiting_for = self.supervisor.obstacles(name.as_str()).into_iter().map(|obstacle| {
-            let (Obstacle::NotYet(unit) | Obstacle::Never(unit, _)) = obstacle;
-            unit.to_string()
-        });
+        let obstacles = self.supervisor.obstacles(name.as_str());
+        let waiting_for = obstacles.iter().map(|obstacle| obstacle.unit().to_string());
         let is_blocked = service.word() == crate::supervision::status::StateWord::Blocked;
         Status {
             summary: self.summary(name, service, clocks),

@@ -17,6 +17,7 @@ mod batches;
 mod births;
 mod calls;
 mod chores;
+mod conditions;
 mod describe;
 mod findings;
 mod going_down;
@@ -61,6 +62,7 @@ use crate::unit_file::{Directories, Unreadable};
 use births::Births;
 use calls::Calls;
 use chores::{Chore, Chores};
+use conditions::Looks;
 use going_down::GoingDown;
 use lane::Lane;
 use leaves::{Leaves, Start};
@@ -87,6 +89,7 @@ enum Token {
     Control,
     Chores,
     Lane,
+    Looks,
     Births(u32),
     Adopted(u32),
 }
@@ -100,6 +103,7 @@ impl Token {
             Self::Control => 4,
             Self::Chores => 5,
             Self::Lane => 6,
+            Self::Looks => 7,
             Self::Births(batch) => 1 << 32 | batch as u64,
             Self::Adopted(pid) => 2 << 32 | pid as u64,
         }
@@ -114,6 +118,7 @@ impl Token {
             (0, 4) => Some(Self::Control),
             (0, 5) => Some(Self::Chores),
             (0, 6) => Some(Self::Lane),
+            (0, 7) => Some(Self::Looks),
             (1, _) => Some(Self::Births(low)),
             (2, _) => Some(Self::Adopted(low)),
             _ => None,
@@ -168,6 +173,7 @@ struct Launcher {
     notifications: NotifySocket,
     server: Server,
     chores: Chores,
+    looks: Looks,
     lane: Lane,
     supervisor: Supervisor,
     directories: Directories,
@@ -274,6 +280,7 @@ impl Launcher {
             notifications,
             server: Server::new(listener)?,
             chores,
+            looks: Looks::default(),
             lane,
             supervisor: Supervisor::default(),
             directories,
@@ -346,6 +353,7 @@ impl Launcher {
                 Token::Notifications => self.take_notifications(now),
                 Token::Chores => self.take_chores(now),
                 Token::Lane => self.lane.other_ended(&self.poll),
+                Token::Looks => self.take_looks(now),
                 Token::Signals | Token::Control => {}
             }
         }

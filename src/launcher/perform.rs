@@ -14,7 +14,7 @@ use crate::supervision::main_process::{self, Member};
 use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
 use crate::supervision::status::{MAX_TREE, StateWord};
-use crate::supervision::why::{SignalName, Span};
+use crate::supervision::why::{Because, SignalName, Span, Why};
 use crate::supervision::{Action, Event, Moment, Pid, Role, Who};
 
 /// Room for so many actions is given back when all are done.
@@ -68,11 +68,17 @@ impl Launcher {
             self.save_now(name);
         }
         match action {
-            Action::Spawn { unit, start, role } if role != Role::First => {
-                self.save_now(&unit.name);
+            Action::Spawn { unit, start, role } => {
+                // A first process after hooks must be known to come, or they would be run again.
+                if role != Role::First || !unit.hooks.start_pre.is_empty() {
+                    self.save_now(&unit.name);
+                }
                 self.spawn(&unit, start, role, now);
             }
-            Action::Spawn { unit, start, role } => self.spawn(&unit, start, role, now),
+            Action::Look { unit, number } => self.look_at_conditions(unit, number, now),
+            Action::Report { name, text } => {
+                log::warn!("{name}: {text}; nothing follows from this")
+            }
             Action::Signal { name, start, who, signal } => {
                 self.signal(&name, start, who, signal, now);
             }
@@ -240,10 +246,12 @@ impl Launcher {
             Some(entry) if alive => {
                 self.records.save(name, &record, |text| entry.leaf.set_record(text));
             }
-            // Its leaf is not made yet, and then the birth is what is saved.
-            None if alive => {}
-            // One that was never started has no cgroup, and nothing to be remembered.
-            _ if record.start == 0 => {}
+            // Its leaf is not made yet, and then the birth is what is saved; but between two steps
+            // the next one must be known.
+            None if alive && record.step.is_none() => {}
+            // One that was never started has no cgroup, and nothing to be remembered, unless it was
+            // decided that it does not start.
+            _ if record.start == 0 && !is_decided(record.why.as_ref()) => {}
             _ => {
                 let group = self.tree.group(name.as_str());
                 self.records.save(name, &record, |text| group.set_record(text));
@@ -265,6 +273,11 @@ impl Launcher {
     pub(super) fn word(&self, name: &UnitName) -> Option<StateWord> {
         self.supervisor.service(name.as_str()).map(|service| service.word())
     }
+}
+
+/// Whether a unit that never started rests because of what was found when it was about to.
+const fn is_decided(why: Option<&Why>) -> bool {
+    matches!(why, Some(Why::Skipped(_) | Why::Unmet(_) | Why::Ended(Because::Conflicts(_))))
 }
 
 /// The process that a PID file names; `None` when there is no file yet. Fails in words.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::conflicts::{self, Clash};
 use super::graph::{self, Cycle, Waiting};
 use super::name::UnitName;
 use super::service::{Input, Service};
@@ -12,13 +13,23 @@ use super::unit::Unit;
 use super::why::Because;
 use super::{Moment, diff, plan};
 
+/// Units that were not taken, because of others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Refused {
+    /// Those on circles.
+    pub cycles: Vec<Cycle>,
+    /// Those that depend on what cannot live together.
+    pub clashes: Vec<Clash>,
+}
+
 impl Supervisor {
     /// Takes the units of the directory as they are when a supervisor begins: the good ones, in
     /// whatever company. None is started by this. One that was loaded and is not among them stays
-    /// until it is at rest. Gives the circles whose units were not taken.
-    pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Vec<Cycle> {
-        let mut cycles = Vec::new();
+    /// until it is at rest. Gives what was not taken.
+    pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Refused {
         let there: BTreeSet<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
+        let (units, clashes) = conflicts::without_clashes(units);
+        let mut cycles = Vec::new();
         for unit in self.without_circles(units, &mut cycles) {
             self.take(Arc::new(unit), now);
         }
@@ -28,7 +39,7 @@ impl Supervisor {
         self.link();
         self.restless.extend(self.slots.keys().cloned());
         self.settle(now);
-        cycles
+        Refused { cycles, clashes }
     }
 
     /// Takes units beside those that there are, which stay as they are. New ones are not started by
@@ -94,6 +105,7 @@ impl Supervisor {
                 slot.dependents.push(from);
             }
         }
+        self.link_rivals();
     }
 
     /// Takes one unit. What a service that lives can follow at once it follows.
@@ -107,6 +119,7 @@ impl Supervisor {
                 stuck: false,
                 because: Because::Asked,
                 dependents: Vec::new(),
+                rivals: Vec::new(),
                 deadline: None,
             };
             self.slots.insert(name, Box::new(slot));

@@ -20,6 +20,13 @@
 //! from any other state than one of rest. So nothing starts over living processes, and nothing
 //! rests over them. The walk in `walk.rs` tries every order of events against that.
 //!
+//! # Hooks and conditions
+//!
+//! A start is a row of steps: the look at the conditions (`blocked`), each `start_pre` command, the
+//! first process, each `start_post` command (all `starting`). An end may have steps after the empty
+//! leaf: each `stop_post` command (`stopping`). A hook that does not run beside a living service has
+//! a leaf and a number of its own, so a step never begins over what another has left.
+//!
 //! # Who decides, in this order
 //!
 //! 1. The leaf: what lives is not started again and not called down.
@@ -36,8 +43,15 @@
 //! [`Event::Exited`] carries whether the leaf was still populated when it was read, so that one
 //! event may serve for both.
 
+pub mod condition;
+#[cfg(test)]
+mod conflict_tests;
+pub mod conflicts;
 pub mod diff;
 pub mod graph;
+#[cfg(test)]
+mod hook_tests;
+pub mod hooks;
 #[cfg(test)]
 mod life_tests;
 pub mod load;
@@ -59,6 +73,7 @@ mod rig;
 pub mod service;
 mod service_end;
 mod service_follow;
+mod service_hooks;
 pub mod service_life;
 mod service_record;
 mod service_time;
@@ -105,6 +120,12 @@ pub enum Role {
     Stop,
     /// The unit's `reload_command`.
     Reload,
+    /// A `start_pre` command, by its place in the list.
+    Pre(usize),
+    /// A `start_post` command, by its place in the list.
+    Post(usize),
+    /// A `stop_post` command, by its place in the list.
+    StopPost(usize),
 }
 
 /// News from the world about one start of one service.
@@ -182,8 +203,7 @@ pub enum Who {
 /// What the loop must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Start a process in the leaf of this start; for [`Role::First`] and for the `stop_command`
-    /// of a service that is `done`, make that leaf first.
+    /// Start a process in the leaf of this start, which is made where there is none yet.
     Spawn {
         /// The unit as it is for this start.
         unit: Arc<Unit>,
@@ -223,6 +243,21 @@ pub enum Action {
         name: UnitName,
         /// The start.
         start: u64,
+    },
+    /// Look whether the unit's conditions hold, and answer by
+    /// [`supervisor::Supervisor::looked`] with the same number.
+    Look {
+        /// The unit as it is for this start.
+        unit: Arc<Unit>,
+        /// The number of the look.
+        number: u64,
+    },
+    /// Tell people that something failed which changes nothing.
+    Report {
+        /// The unit.
+        name: UnitName,
+        /// What failed, in words.
+        text: String,
     },
     /// The leaf is empty and not needed any more.
     RemoveLeaf {

@@ -15,7 +15,9 @@
 use std::collections::HashMap;
 
 use super::needs_world::{Move, World, moves};
-use super::rig::{after, named, need, needing, with_stop_command};
+use super::rig::{
+    after, against, named, need, needing, with_condition, with_hooks, with_stop_command,
+};
 use super::service::State;
 use super::status::StateWord;
 use super::unit::{Condition, Kind, Restart, RestartPolicy, Unit};
@@ -29,6 +31,7 @@ impl World {
             let mut moved = false;
             for at in 0..3 {
                 let name = self.name(at);
+                moved |= self.take(Move::Look(true, at))?;
                 moved |= self.take(Move::Execute(at))?;
                 let service = self.supervisor.service(&name).unwrap();
                 let is_starting = service.word() == StateWord::Starting;
@@ -36,7 +39,8 @@ impl World {
                 if is_starting && !completes {
                     moved |= self.take(Move::SayReady(at))?;
                 }
-                let undoes = self.alive.get(&name).is_some_and(|it| it.role == Role::Stop);
+                // All that ends by itself, and soon.
+                let undoes = self.alive.get(&name).is_some_and(|it| it.role != Role::First);
                 let asked = self.alive.get(&name).is_some_and(|alive| alive.asked);
                 if asked || undoes || (is_starting && completes) {
                     moved |= self.take(Move::Exit(0, at))?;
@@ -59,7 +63,7 @@ impl World {
             | (Want::Up, State::Up { .. } | State::Done) => true,
             (Want::Up, State::Blocked) => {
                 let obstacles = self.supervisor.obstacles(name.as_str());
-                obstacles.iter().any(|it| matches!(it, Obstacle::Never(..)))
+                obstacles.iter().any(Obstacle::is_for_good)
                     || obstacles.iter().all(|it| self.needs_an_end(it, name.as_str()))
             }
             _ => false,
@@ -159,6 +163,34 @@ fn a_needs_a_started_b_that_tells_when_it_is_ready() {
     let b = Unit { kind: Kind::Notify, ..named("b") };
     let units = [needing_by(Condition::ServiceStarted, true), b, needing(named("c"), &["b"])];
     walk_well(units, DEPTH);
+}
+
+#[test]
+fn a_and_b_conflict_and_c_needs_a() {
+    let units = [named("a"), against(named("b"), &["a"]), needing(named("c"), &["a"])];
+    walk_well(units, DEPTH);
+}
+
+#[test]
+fn a_conflicts_with_a_oneshot_that_remains_and_with_what_needs_it() {
+    let kind = Kind::Oneshot { remain_after_exit: true };
+    let b = with_hooks(Unit { kind, ..named("b") }, 0, 0, 1);
+    walk_well([against(named("a"), &["b", "c"]), b, needing(named("c"), &["b"])], DEPTH);
+}
+
+#[test]
+fn a_needs_b_which_has_hooks_and_a_condition() {
+    let b = with_condition(with_hooks(named("b"), 1, 0, 1));
+    let a = needing_by(Condition::ServiceStarted, true);
+    walk_well([a, b, needing(named("c"), &["b"])], DEPTH);
+}
+
+#[test]
+fn a_needs_the_work_of_b_which_may_be_skipped() {
+    let kind = Kind::Oneshot { remain_after_exit: false };
+    let b = with_condition(Unit { kind, ..named("b") });
+    let a = needing_by(Condition::ServiceCompletedSuccessfully, true);
+    walk_well([a, b, needing(named("c"), &["b"])], DEPTH);
 }
 
 #[test]

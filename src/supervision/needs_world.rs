@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::condition::Looked;
 use super::record::Record;
 use super::service::State;
 use super::status::StateWord;
@@ -31,6 +32,8 @@ pub struct World {
     pub alive: BTreeMap<String, Alive>,
     pub saved: BTreeMap<String, Record>,
     pub going_down: bool,
+    /// Looks at conditions that were not answered yet.
+    pub looks: BTreeMap<String, u64>,
     pub trail: Vec<Move>,
 }
 
@@ -43,6 +46,8 @@ pub enum Move {
     SayReady(usize),
     Exit(i32, usize),
     FailToExecute(usize),
+    /// The look at its conditions comes back: they hold, or not.
+    Look(bool, usize),
     TimePasses,
     GoDown,
     SupervisorRestarts,
@@ -59,6 +64,8 @@ pub fn moves() -> Vec<Move> {
             Move::Exit(0, at),
             Move::Exit(1, at),
             Move::FailToExecute(at),
+            Move::Look(true, at),
+            Move::Look(false, at),
         ]
     };
     let of_all = [Move::TimePasses, Move::GoDown, Move::SupervisorRestarts];
@@ -77,6 +84,7 @@ impl World {
             alive: BTreeMap::new(),
             saved: BTreeMap::new(),
             going_down: false,
+            looks: BTreeMap::new(),
             trail: Vec::new(),
         }
     }
@@ -130,6 +138,15 @@ impl World {
                 self.supervisor.handle(&name, alive.start, failed, self.now);
                 self.die(&name, 127);
             }
+            Move::Look(holds, at) => {
+                let name = self.name(at);
+                let Some(number) = self.looks.remove(&name) else {
+                    return Ok(false);
+                };
+                let skip = Looked::Skip("it is not there".into());
+                let looked = if holds { Looked::Met } else { skip };
+                self.supervisor.looked(&name, number, looked, self.now);
+            }
             Move::TimePasses => {
                 let Some(deadline) = self.supervisor.deadline() else {
                     return Ok(false);
@@ -151,6 +168,7 @@ impl World {
                     return Ok(false);
                 }
                 let before = self.wants();
+                self.looks.clear();
                 self.supervisor = Supervisor::default();
                 self.supervisor.load(self.units.clone(), self.now);
                 for (name, record) in self.saved.clone() {
@@ -198,7 +216,7 @@ impl World {
                 return Err(format!("{name} is {}, its processes live: {lives}", service.word()));
             }
             let obstacles = self.supervisor.obstacles(name.as_str());
-            if service.word() == StateWord::Blocked && obstacles.is_empty() {
+            if *service.state() == State::Blocked && obstacles.is_empty() {
                 return Err(format!("{name} is blocked by nobody"));
             }
         }
@@ -209,9 +227,10 @@ impl World {
         match action {
             Action::Spawn { unit, start, role } => {
                 let name = unit.name.to_string();
-                if role == Role::First {
+                if matches!(role, Role::First | Role::Pre(0)) {
                     self.may_begin(&unit)?;
                 }
+                self.has_no_rival(&unit)?;
                 let pid = self.next_pid;
                 self.next_pid += 1;
                 let alive = Alive { pid, role, start, executed: false, asked: false };
@@ -235,7 +254,11 @@ impl World {
             Action::Save { name, record } => {
                 self.saved.insert(name.to_string(), record);
             }
+            Action::Look { unit, number } => {
+                self.looks.insert(unit.name.to_string(), number);
+            }
             Action::SetLimits { .. }
+            | Action::Report { .. }
             | Action::ReportStuck { .. }
             | Action::FindMain { .. }
             | Action::Changed { .. } => {}
@@ -250,7 +273,11 @@ impl World {
         }
         for need in unit.needs.iter().filter(|need| need.required) {
             let other = self.supervisor.service(need.unit.as_str()).unwrap();
-            let runs = self.alive.get(need.unit.as_str()).is_some_and(|alive| alive.executed);
+            let runs = self
+                .alive
+                .get(need.unit.as_str())
+                .is_some_and(|alive| alive.executed && alive.role == Role::First);
+            let skipped = matches!(other.state(), State::Down { why: Why::Skipped(_) });
             let is_up = matches!(other.word(), StateWord::Up | StateWord::Reloading);
             let exited_well = match other.state() {
                 State::Done | State::Down { why: Why::Completed } => true,
@@ -258,8 +285,8 @@ impl World {
                 _ => false,
             };
             let holds = match need.condition {
-                Condition::ServiceStarted => runs || exited_well,
-                Condition::ServiceHealthy => (runs && is_up) || exited_well,
+                Condition::ServiceStarted => runs || exited_well || skipped,
+                Condition::ServiceHealthy => (runs && is_up) || exited_well || skipped,
                 Condition::ServiceCompletedSuccessfully => exited_well,
             };
             if !holds {
@@ -273,6 +300,21 @@ impl World {
             let first = other.restarts() == 0 || self.alive.contains_key(name.as_str());
             if first && other.want() == Want::Up && other.word() == StateWord::Starting {
                 return Err(format!("{} began before {name} had started", unit.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing lives, and nothing is `done`, that cannot live beside this unit.
+    fn has_no_rival(&self, unit: &Unit) -> Result<(), String> {
+        let conflict = |one: &Unit, other: &Unit| {
+            one.conflicts.contains(&other.name) || other.conflicts.contains(&one.name)
+        };
+        for other in self.units.iter().filter(|other| conflict(unit, other)) {
+            let name = other.name.as_str();
+            let word = self.supervisor.service(name).unwrap().word();
+            if self.alive.contains_key(name) || word == StateWord::Done {
+                return Err(format!("{} began beside {name}", unit.name));
             }
         }
         Ok(())

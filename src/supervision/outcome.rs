@@ -33,12 +33,20 @@ fn judge_start(service: &Service, obstacles: &[Obstacle]) -> Option<(bool, Strin
         State::Up { .. } | State::Reloading { .. } => Some((true, "up".to_owned())),
         State::Done => Some((true, "done".to_owned())),
         State::Down { why: Why::Completed } => Some((true, "completed".to_owned())),
+        // Nothing has gone wrong: the unit says itself that it need not run here.
+        State::Down { why: why @ Why::Skipped(_) } => Some((true, why.to_string())),
         State::Down { why } | State::Failed { why } => Some((false, why.to_string())),
         State::Waiting { .. } => Some((false, service.why())),
         State::Blocked => match obstacles.first() {
-            Some(never @ Obstacle::Never(..)) => Some((false, never.to_string())),
-            Some(Obstacle::NotYet(_)) | None => None,
+            Some(never) if never.is_for_good() => Some((false, never.to_string())),
+            Some(_) | None => None,
         },
-        State::Starting { .. } | State::Stopping { .. } | State::Killing { .. } => None,
+        State::Looking { .. }
+        | State::Preparing { .. }
+        | State::Starting { .. }
+        | State::Finishing { .. }
+        | State::Stopping { .. }
+        | State::Killing { .. }
+        | State::Clearing { .. } => None,
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::conflicts;
 use super::diff::{self, KeyChange, When};
 use super::graph;
 use super::name::UnitName;
@@ -132,8 +133,11 @@ impl Supervisor {
         let mut future: Future = olds.map(|(name, slot)| (name.as_str(), slot.newest())).collect();
         future.extend(of_files.iter().filter(|(name, _)| wish.takes(name)));
         let bad = bad.iter().filter(|problem| wish.takes(&problem.name)).cloned();
-        let problems =
-            bad.chain(circles(&future, wish)).chain(missing(&future, &of_files, wish)).collect();
+        let problems = bad
+            .chain(circles(&future, wish))
+            .chain(clashes(&future, wish))
+            .chain(missing(&future, &of_files, wish))
+            .collect();
 
         let names: BTreeSet<&str> =
             self.slots.keys().map(UnitName::as_str).chain(of_files.keys().copied()).collect();
@@ -175,12 +179,17 @@ impl Supervisor {
             }
         }
         self.link();
-        back.iter().for_each(|name| self.want_up(name));
+        for name in back {
+            // As at boot: one that comes back ends nobody.
+            if self.beaten_by(&name).is_none() {
+                self.want_up(&name, now);
+            }
+        }
         for name in going {
             self.want_down(&name, &Because::UnitGone, now);
         }
         for step in plan.steps.iter().filter(|step| step.deed == Deed::Change) {
-            self.want_new_needs(&step.unit);
+            self.want_new_needs(&step.unit, now);
         }
         self.restless.extend(self.slots.keys().cloned());
         self.settle(now);
@@ -283,6 +292,17 @@ fn circles(future: &Future, wish: &Wish) -> Vec<Problem> {
             cycle.0.iter().map(move |name| problem(name, &text)).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// Units that would depend on what cannot live together.
+fn clashes(future: &Future, wish: &Wish) -> Vec<Problem> {
+    let units: Vec<&Unit> = future.values().map(|unit| &***unit).collect();
+    let clashes = conflicts::clashes(&units).into_iter();
+    let clashes = clashes.filter(|clash| {
+        let names = [&clash.unit, &clash.rivals.0, &clash.rivals.1];
+        names.iter().any(|name| wish.takes(name.as_str()))
+    });
+    clashes.map(|clash| Problem { name: clash.unit.to_string(), text: clash.explain() }).collect()
 }
 
 /// Units that need one that would not be there.

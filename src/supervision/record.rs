@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hooks::Step;
 use super::status::StateWord;
 use super::why::{Because, Why};
 use super::{Moment, Pid};
@@ -33,6 +34,9 @@ pub struct Record {
     /// Whether the stop command was about to be run.
     #[serde(default, skip_serializing_if = "is_false")]
     pub control_due: bool,
+    /// The step of a start or an end that it was at, where there are hooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Box<Step>>,
     /// When the start or the stop runs out of time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Moment>,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::condition::{Entry, Looked, PathIs, Test, What};
+use super::hooks::{Hook, Hooks};
 use super::name::UnitName;
 use super::record::Record;
 use super::status::StateWord;
@@ -31,6 +33,9 @@ pub fn unit() -> Unit {
         start_timeout: Some(90_000),
         needs: Vec::new(),
         after: Vec::new(),
+        conflicts: Vec::new(),
+        conditions: Vec::new(),
+        hooks: std::sync::Arc::default(),
         pid_file: None,
         enabled: true,
         delegate: false,
@@ -65,12 +70,45 @@ pub fn with_stop_command(unit: Unit) -> Unit {
     Unit { stop: Stop { command: Some(vec!["/bin/stop".into()]), ..unit.stop.clone() }, ..unit }
 }
 
+/// A hook of this command, with the time-out of a start.
+pub fn hook(command: &str) -> Hook {
+    Hook { command: vec![command.into()], timeout: Some(90_000), ignore_failure: false }
+}
+
+/// The unit with so many hooks of each kind.
+pub fn with_hooks(unit: Unit, start_pre: usize, start_post: usize, stop_post: usize) -> Unit {
+    let some = |key: &str, count| (0..count).map(|at| hook(&format!("/{key}-{at}"))).collect();
+    let hooks = Hooks {
+        start_pre: some("pre", start_pre),
+        start_post: some("post", start_post),
+        stop_post: some("stop-post", stop_post),
+    };
+    Unit { hooks: std::sync::Arc::new(hooks), ..unit }
+}
+
+/// The unit with a condition.
+pub fn with_condition(unit: Unit) -> Unit {
+    let what = What::Path(PathIs::There, "/there".into());
+    let entry = Entry { any: vec![Test { what, negated: false }], required: false };
+    Unit { conditions: vec![entry], ..unit }
+}
+
+/// The unit, which cannot live beside others.
+pub fn against(unit: Unit, others: &[&str]) -> Unit {
+    Unit { conflicts: others.iter().map(|name| UnitName::new(name).unwrap()).collect(), ..unit }
+}
+
 /// Every spawn works; processes live until they are told to end.
 pub struct Rig {
     pub supervisor: Supervisor,
     pub now: Moment,
-    /// What was done, as `begin web`, `stop-command web`, `reload web`, `signal web`, `kill web`.
+    /// What was done, as `begin web`, `stop-command web`, `reload web`, `signal web`, `kill web`,
+    /// `pre 0 web`, `post 0 web`, `stop-post 0 web`, and what was reported.
     pub done: Vec<String>,
+    /// The answer to looks at conditions, if they are answered at once.
+    pub look: Option<Looked>,
+    /// The last look: whose, and its number.
+    pub looking: Option<(String, u64)>,
     pub saved: BTreeMap<String, Record>,
     pub last: BTreeMap<(String, bool), Pid>,
     next_pid: Pid,
@@ -82,6 +120,8 @@ impl Rig {
             supervisor: Supervisor::default(),
             now: 0,
             done: Vec::new(),
+            look: Some(Looked::Met),
+            looking: None,
             saved: BTreeMap::new(),
             last: BTreeMap::new(),
             next_pid: 100,
@@ -126,6 +166,18 @@ impl Rig {
     pub fn exit(&mut self, name: &str, code: i32, populated: bool) {
         let pid = self.last[&(name.to_owned(), true)];
         self.tell(name, Event::Exited { pid, exit: Exit::Code(code), populated });
+    }
+
+    /// The hook that ran last ends.
+    pub fn hook_exits(&mut self, name: &str, code: i32, populated: bool) {
+        self.control_exits(name, code, populated);
+    }
+
+    /// The look at its conditions comes back.
+    pub fn looked(&mut self, looked: Looked) {
+        let (name, number) = self.looking.clone().unwrap();
+        self.supervisor.looked(&name, number, looked, self.now);
+        self.perform();
     }
 
     /// The stop or reload command ends.
@@ -195,9 +247,12 @@ impl Rig {
                 self.next_pid += 1;
                 self.last.insert((unit.name.to_string(), role == Role::First), pid);
                 let verb = match role {
-                    Role::First => "begin",
-                    Role::Stop => "stop-command",
-                    Role::Reload => "reload",
+                    Role::First => "begin".to_owned(),
+                    Role::Stop => "stop-command".to_owned(),
+                    Role::Reload => "reload".to_owned(),
+                    Role::Pre(at) => format!("pre {at}"),
+                    Role::Post(at) => format!("post {at}"),
+                    Role::StopPost(at) => format!("stop-post {at}"),
                 };
                 self.done.push(format!("{verb} {}", unit.name));
                 let event = Event::Spawned { role, pid };
@@ -209,6 +264,13 @@ impl Rig {
                 self.saved.insert(name.to_string(), record);
             }
             Action::SetLimits { unit } => self.done.push(format!("limits {}", unit.name)),
+            Action::Look { unit, number } => {
+                self.looking = Some((unit.name.to_string(), number));
+                if let Some(looked) = self.look.clone() {
+                    self.supervisor.looked(unit.name.as_str(), number, looked, self.now);
+                }
+            }
+            Action::Report { text, .. } => self.done.push(format!("report {text}")),
             Action::ReportStuck { .. }
             | Action::FindMain { .. }
             | Action::RemoveLeaf { .. }

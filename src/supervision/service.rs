@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::condition::Looked;
+use super::hooks::{self, Over};
 use super::record::Others;
 use super::service_life::{Life, Main};
 use super::status::StateWord;
@@ -25,6 +27,11 @@ pub enum State {
     },
     /// Wanted up, and waits for a unit it needs.
     Blocked,
+    /// About to start: whether its conditions hold is looked at.
+    Looking {
+        /// The number of the look; the answer to an older one means nothing.
+        number: u64,
+    },
     /// Wanted up, and sits out its back-off.
     Waiting {
         /// When the back-off is over.
@@ -32,11 +39,31 @@ pub enum State {
         /// How the last run ended.
         why: Why,
     },
+    /// A hook runs alone in a leaf of its own: a `start_pre` command, or a `start_post` command of
+    /// a oneshot whose work is done.
+    Preparing {
+        /// The leaf; its first process is the hook.
+        life: Life,
+        /// Which hook. After a supervisor's death it may be the first process that is to be born
+        /// again, once the leaf is empty.
+        role: Role,
+        /// When it has taken too long; `None` waits for ever.
+        give_up: Option<Moment>,
+    },
     /// Its first process was asked for; it is not up yet.
     Starting {
         /// The start.
         life: Life,
         /// When it has taken too long; `None` waits for ever.
+        give_up: Option<Moment>,
+    },
+    /// It is what its type calls up, and a `start_post` command runs in its leaf.
+    Finishing {
+        /// The start; its control command is the hook.
+        life: Life,
+        /// The place of the hook in the list.
+        index: usize,
+        /// When the hook has taken too long; `None` waits for ever.
         give_up: Option<Moment>,
     },
     /// Doing its work.
@@ -71,6 +98,20 @@ pub enum State {
         /// The pause before that report; each is twice the one before.
         pause: Millis,
     },
+    /// It is over, and a `stop_post` command runs alone in a leaf of its own.
+    Clearing {
+        /// The leaf; its first process is the hook.
+        life: Life,
+        /// The place of the hook in the list.
+        index: usize,
+        /// How the service ended.
+        over: Box<Over>,
+        /// When it has taken too long and is killed, or was killed and people are told that
+        /// something stays; `None` waits for ever.
+        kill_at: Option<Moment>,
+        /// The pause before people are told again, once it was killed.
+        killed: Option<Millis>,
+    },
     /// A oneshot that ended with 0 and remains.
     Done,
     /// Given up on.
@@ -87,6 +128,10 @@ pub enum Input {
     Begin,
     /// Dependencies do not allow it: wait.
     Block,
+    /// The answer to a look at its conditions, with the look's number.
+    Looked(u64, Looked),
+    /// It shall not start now, for this reason.
+    Rest(Why),
     /// End, for this reason.
     End(Because),
     /// Kill what lives, for this reason, without asking.
@@ -122,6 +167,8 @@ pub struct Service {
     pub(super) last_exit: Option<Exit>,
     /// Keys of the unit that changed since this start, and count from the next one on.
     pub(super) older: Vec<String>,
+    /// How many looks at its conditions were asked for.
+    pub(super) looks: u64,
     /// What another build has kept about this start.
     pub(super) others: Option<Box<Others>>,
 }
@@ -141,6 +188,7 @@ impl Service {
             attempts: 0,
             last_exit: None,
             older: Vec::new(),
+            looks: 0,
             others: None,
         }
     }
@@ -211,12 +259,14 @@ impl Service {
     pub const fn word(&self) -> StateWord {
         match self.state {
             State::Down { .. } => StateWord::Down,
-            State::Blocked => StateWord::Blocked,
+            State::Blocked | State::Looking { .. } => StateWord::Blocked,
             State::Waiting { .. } => StateWord::Waiting,
-            State::Starting { .. } => StateWord::Starting,
+            State::Preparing { .. } | State::Starting { .. } | State::Finishing { .. } => {
+                StateWord::Starting
+            }
             State::Up { .. } => StateWord::Up,
             State::Reloading { .. } => StateWord::Reloading,
-            State::Stopping { .. } => StateWord::Stopping,
+            State::Stopping { .. } | State::Clearing { .. } => StateWord::Stopping,
             State::Killing { .. } => StateWord::Killing,
             State::Done => StateWord::Done,
             State::Failed { .. } => StateWord::Failed,
@@ -226,13 +276,17 @@ impl Service {
     /// The start that lives, if one does.
     pub const fn life(&self) -> Option<&Life> {
         match &self.state {
-            State::Starting { life, .. }
+            State::Preparing { life, .. }
+            | State::Starting { life, .. }
+            | State::Finishing { life, .. }
             | State::Up { life }
             | State::Reloading { life, .. }
             | State::Stopping { life, .. }
-            | State::Killing { life, .. } => Some(life),
+            | State::Killing { life, .. }
+            | State::Clearing { life, .. } => Some(life),
             State::Down { .. }
             | State::Blocked
+            | State::Looking { .. }
             | State::Waiting { .. }
             | State::Done
             | State::Failed { .. } => None,
@@ -243,10 +297,16 @@ impl Service {
     pub fn is_ending_because(&self, reason: &Because) -> bool {
         match &self.state {
             State::Stopping { because, .. } | State::Killing { because, .. } => because == reason,
+            State::Clearing { over, .. } => {
+                matches!(&over.why, Why::Ended(because) if because == reason)
+            }
             State::Down { .. }
             | State::Blocked
+            | State::Looking { .. }
             | State::Waiting { .. }
+            | State::Preparing { .. }
             | State::Starting { .. }
+            | State::Finishing { .. }
             | State::Up { .. }
             | State::Reloading { .. }
             | State::Done
@@ -256,7 +316,11 @@ impl Service {
 
     /// The main process, where it is known.
     pub fn main_pid(&self) -> Option<Pid> {
-        self.life().and_then(|life| life.main_pid(self.unit.kind))
+        match &self.state {
+            // A hook is not the service.
+            State::Preparing { .. } | State::Clearing { .. } => None,
+            _ => self.life().and_then(|life| life.main_pid(self.unit.kind)),
+        }
     }
 
     /// Why it is in this state, in words; empty when there is nothing to say.
@@ -269,6 +333,12 @@ impl Service {
                 Main::Gone(exit) => format!("main process ended: {exit}; others live on"),
                 Main::Unknown | Main::Guessed(_) | Main::Told(_) => String::new(),
             },
+            State::Looking { .. } => "its conditions are looked at".to_owned(),
+            State::Preparing { role, .. } => hooks::place(&self.unit, *role),
+            State::Finishing { index, .. } => hooks::place(&self.unit, Role::Post(*index)),
+            State::Clearing { index, over, .. } => {
+                format!("{}, {}", over.why, hooks::place(&self.unit, Role::StopPost(*index)))
+            }
             State::Blocked | State::Starting { .. } | State::Done => String::new(),
         }
     }
@@ -285,6 +355,8 @@ impl Service {
         self.state = match input {
             Input::Begin => self.begin(state, now, out),
             Input::Block => block(state),
+            Input::Looked(number, looked) => self.looked(state, number, looked, now, out),
+            Input::Rest(why) => Self::stay_down(state, why),
             Input::End(because) => self.end(state, because, now, out),
             Input::Kill(because) => self.kill_at_once(state, because, now, out),
             Input::Reload => self.reload(state, now, out),
@@ -314,24 +386,37 @@ impl Service {
             | State::Done
             | State::Failed { .. } => {}
             // Law 1: nothing starts over living processes.
-            alive @ (State::Starting { .. }
+            busy @ (State::Looking { .. }
+            | State::Preparing { .. }
+            | State::Starting { .. }
+            | State::Finishing { .. }
             | State::Up { .. }
             | State::Reloading { .. }
             | State::Stopping { .. }
-            | State::Killing { .. }) => return alive,
+            | State::Killing { .. }
+            | State::Clearing { .. }) => return busy,
         }
+        // A restart after its own end asks nothing again.
+        if !self.unit.conditions.is_empty() && self.attempts == 0 {
+            return self.look_at_conditions(out);
+        }
+        self.begin_steps(now, out)
+    }
+
+    /// The first step of a start.
+    pub(super) fn begin_steps(&mut self, now: Moment, out: &mut Vec<Action>) -> State {
         // Every attempt since a person's order is a restart, also one that was blocked in between.
         self.restarts = self.restarts.saturating_add(u32::from(self.attempts > 0));
-        self.starts += 1;
         self.others = None;
         self.older = Vec::new();
-        out.push(Action::Spawn {
-            unit: Arc::clone(&self.unit),
-            start: self.starts,
-            role: Role::First,
-        });
-        let give_up = self.unit.start_timeout.map(|limit| now + limit);
-        State::Starting { life: Life::new(self.starts), give_up }
+        self.prepare(Role::Pre(0), now, out)
+    }
+
+    /// Begins a start of this number, in a fresh leaf.
+    pub(super) fn spawn_alone(&mut self, role: Role, out: &mut Vec<Action>) -> Life {
+        self.starts += 1;
+        out.push(Action::Spawn { unit: Arc::clone(&self.unit), start: self.starts, role });
+        Life::new(self.starts)
     }
 
     fn reload(&self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
@@ -358,13 +443,17 @@ fn block(state: State) -> State {
     match state {
         State::Down { .. }
         | State::Blocked
+        | State::Looking { .. }
         | State::Waiting { .. }
         | State::Done
         | State::Failed { .. } => State::Blocked,
-        alive @ (State::Starting { .. }
+        busy @ (State::Preparing { .. }
+        | State::Starting { .. }
+        | State::Finishing { .. }
         | State::Up { .. }
         | State::Reloading { .. }
         | State::Stopping { .. }
-        | State::Killing { .. }) => alive,
+        | State::Killing { .. }
+        | State::Clearing { .. }) => busy,
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::hooks::Over;
 use super::service::{STUCK_AFTER, Service, State};
 use super::service_life::{Control, Life};
 use super::unit::KillMode;
-use super::why::{Because, Why};
+use super::why::{Because, Exit, Why};
 use super::{Action, Moment, Role, Who};
 
 impl Service {
@@ -20,7 +21,9 @@ impl Service {
     ) -> State {
         let grace = self.unit.stop.grace;
         match state {
-            State::Starting { life, .. } => self.signal(life, because, now, out),
+            State::Preparing { life, .. }
+            | State::Starting { life, .. }
+            | State::Finishing { life, .. } => self.signal(life, because, now, out),
             State::Up { mut life } | State::Reloading { mut life, .. } => {
                 if self.unit.stop.command.is_none() || !because.is_wanted() {
                     return self.signal(life, because, now, out);
@@ -33,16 +36,26 @@ impl Service {
             State::Killing { life, report_at, pause, .. } => {
                 State::Killing { life, because, report_at, pause }
             }
+            State::Clearing { life, index, mut over, kill_at, killed } => {
+                if because.is_wanted() {
+                    over.why = Why::Ended(because);
+                }
+                State::Clearing { life, index, over, kill_at, killed }
+            }
             State::Done if self.unit.stop.command.is_some() => {
                 self.starts += 1;
                 let mut life = Life::new(self.starts);
                 self.spawn_control(&mut life, Role::Stop, out);
                 State::Stopping { life, because, kill_at: now + grace }
             }
+            State::Done => {
+                let over = Over { why: Why::Ended(because), up_since: None, exit: Exit::Code(0) };
+                self.clear(over, 0, now, out)
+            }
             State::Down { .. }
             | State::Blocked
+            | State::Looking { .. }
             | State::Waiting { .. }
-            | State::Done
             | State::Failed { .. } => State::Down { why: Why::Ended(because) },
         }
     }
@@ -87,12 +100,15 @@ impl Service {
         out: &mut Vec<Action>,
     ) -> State {
         match state {
-            State::Starting { life, .. }
+            State::Preparing { life, .. }
+            | State::Starting { life, .. }
+            | State::Finishing { life, .. }
             | State::Up { life }
             | State::Reloading { life, .. }
             | State::Stopping { life, .. }
-            | State::Killing { life, .. } => self.kill(life, because, now, out),
-            State::Blocked | State::Waiting { .. } | State::Done => {
+            | State::Killing { life, .. }
+            | State::Clearing { life, .. } => self.kill(life, because, now, out),
+            State::Blocked | State::Looking { .. } | State::Waiting { .. } | State::Done => {
                 State::Down { why: Why::Ended(because) }
             }
             rest @ (State::Down { .. } | State::Failed { .. }) => rest,

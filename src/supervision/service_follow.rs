@@ -45,7 +45,11 @@ impl Service {
             }
             same @ (State::Down { .. }
             | State::Blocked
+            | State::Looking { .. }
             | State::Waiting { .. }
+            | State::Preparing { .. }
+            | State::Finishing { .. }
+            | State::Clearing { .. }
             | State::Up { .. }
             | State::Reloading { .. }
             | State::Killing { .. }

@@ -12,7 +12,7 @@ const LOOKS: [Millis; 7] = [20, 80, 250, 500, 1_000, 2_000, 4_000];
 /// After so many milliseconds the looks are over, and a guess that was kept is settled.
 pub(super) const SETTLED_AFTER: Millis = 8_000;
 
-/// The first process of a start: the one the supervisor spawned.
+/// The first process of a leaf: the one the supervisor spawned, which a hook is in its own leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum First {
     /// Not spawned yet, or this life never has one (a `stop_command` after `done`).
@@ -38,7 +38,7 @@ pub enum Main {
     Gone(Exit),
 }
 
-/// A `stop_command` or `reload_command` while it runs.
+/// A `stop_command` or `reload_command` while it runs, or a `start_post` command beside its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     /// None runs.
@@ -58,7 +58,7 @@ pub struct Life {
     pub first: First,
     /// The main process.
     pub main: Main,
-    /// A stop or reload command.
+    /// A command beside the service.
     pub control: Control,
     /// When it became up, if it did.
     pub up_since: Option<Moment>,
@@ -66,6 +66,8 @@ pub struct Life {
     pub status_text: String,
     /// Why the last reload failed, if it did.
     pub reload_failed: Option<String>,
+    /// Why the hook of this leaf failed, where that is known before its end.
+    pub hook_failed: Option<String>,
     /// How the last process of the leaf ended that was seen to end.
     pub last_exit: Option<Exit>,
     look_at: Option<Moment>,
@@ -83,6 +85,7 @@ impl Life {
             up_since: None,
             status_text: String::new(),
             reload_failed: None,
+            hook_failed: None,
             last_exit: None,
             look_at: None,
             looks: 0,

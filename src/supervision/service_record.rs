@@ -1,7 +1,8 @@
 //! What one supervisor leaves of a service, and how the next one takes it over.
 
+use super::hooks::Step;
 use super::record::Record;
-use super::service::{Input, Service, State};
+use super::service::{Input, STUCK_AFTER, Service, State};
 use super::service_life::{Control, First, Life, Main, SETTLED_AFTER};
 use super::status::StateWord;
 use super::unit::{Kind, Limits};
@@ -36,14 +37,22 @@ impl Service {
             rest if populated && !rest.is_alive() => StateWord::Up,
             word => word,
         };
+        let step = record.step.clone().filter(|_| word == record.state);
         self.state = match word {
+            StateWord::Starting | StateWord::Stopping if let Some(step) = step.clone() => {
+                self.adopt_step(*step, life(), record, populated, now, out)
+            }
             // Nobody will tell again that the program was executed; or, where the first process
             // is not known, that it forked.
-            StateWord::Starting if matches!(self.unit.kind, Kind::Auto | Kind::Simple) => {
-                State::Up { life: life() }
-            }
-            StateWord::Starting if self.unit.kind == Kind::Forking && record.first.is_none() => {
-                State::Up { life: life() }
+            StateWord::Starting
+                if matches!(self.unit.kind, Kind::Auto | Kind::Simple)
+                    || (self.unit.kind == Kind::Forking && record.first.is_none()) =>
+            {
+                if populated {
+                    self.finish_start(life(), 0, now, out)
+                } else {
+                    State::Up { life: life() }
+                }
             }
             StateWord::Starting => State::Starting { life: life(), give_up: record.deadline },
             StateWord::Up | StateWord::Reloading => State::Up { life: life() },
@@ -78,8 +87,49 @@ impl Service {
             self.step(Input::World(Event::Emptied), now, out);
             return;
         }
-        if record.first.is_none() && self.ends_with_first(word) {
+        if record.first.is_none() && step.is_none() && self.ends_with_first(word) {
             self.step(Input::End(Because::FirstEnded(Exit::Unknown)), now, out);
+        }
+    }
+
+    /// Takes over a step. What is left of a hook of its own leaf whose process is not there, or not
+    /// known, is ended, and then the hook is run again.
+    fn adopt_step(
+        &self,
+        step: Step,
+        service: Life,
+        record: &Record,
+        populated: bool,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        let give_up = record.deadline;
+        let mut life = Life::new(record.start);
+        life.first = record.first.map_or(First::Ended(Exit::Unknown), First::Running);
+        let left_over = populated && record.first.is_none();
+        if left_over && !matches!(step, Step::StartPost(_)) {
+            out.push(Action::KillTree { name: self.unit.name.clone(), start: life.start });
+        }
+        let give_up = if left_over { Some(now + STUCK_AFTER) } else { give_up };
+        match step {
+            Step::StartPre(index) => State::Preparing { life, role: Role::Pre(index), give_up },
+            Step::AfterWork(index) => State::Preparing { life, role: Role::Post(index), give_up },
+            Step::First => State::Preparing { life, role: Role::First, give_up },
+            Step::StartPost(index) => {
+                let mut life = service;
+                match record.control {
+                    Some(pid) => {
+                        life.control = Control::Running(pid);
+                        State::Finishing { life, index, give_up: record.deadline }
+                    }
+                    None if populated => self.finish_start(life, index, now, out),
+                    None => State::Finishing { life, index, give_up: record.deadline },
+                }
+            }
+            Step::StopPost { index, over } => {
+                let killed = left_over.then_some(STUCK_AFTER);
+                State::Clearing { life, index, over: Box::new(over), kill_at: give_up, killed }
+            }
         }
     }
 
@@ -125,15 +175,23 @@ impl Service {
             first: life.and_then(Life::first_pid),
             main: self.main_pid(),
             control: match (&self.state, life.map(|life| life.control)) {
-                (State::Stopping { .. }, Some(Control::Running(pid))) => Some(pid),
+                (State::Stopping { .. } | State::Finishing { .. }, Some(Control::Running(pid))) => {
+                    Some(pid)
+                }
                 _ => None,
             },
             control_due: match (&self.state, life.map(|life| life.control)) {
-                (State::Stopping { .. }, Some(control)) => control == Control::Asked,
+                (State::Stopping { .. } | State::Finishing { .. }, Some(control)) => {
+                    control == Control::Asked
+                }
                 _ => false,
             },
+            step: self.step_to_keep().map(Box::new),
             deadline: match &self.state {
-                State::Starting { give_up, .. } => *give_up,
+                State::Starting { give_up, .. }
+                | State::Preparing { give_up, .. }
+                | State::Finishing { give_up, .. } => *give_up,
+                State::Clearing { kill_at, .. } => *kill_at,
                 State::Stopping { kill_at, .. } => Some(*kill_at),
                 State::Waiting { until, .. } => Some(*until),
                 _ => None,
@@ -145,6 +203,24 @@ impl Service {
             limited: self.starts > 0 && self.unit.limits != Limits::default(),
             older: self.older.clone(),
             others: self.others.as_deref().cloned().unwrap_or_default(),
+        }
+    }
+
+    fn step_to_keep(&self) -> Option<Step> {
+        match &self.state {
+            State::Preparing { role: Role::Pre(index), .. } => Some(Step::StartPre(*index)),
+            State::Preparing { role: Role::Post(index), .. } => Some(Step::AfterWork(*index)),
+            State::Preparing { .. } => Some(Step::First),
+            State::Starting { life, .. }
+                if life.first == First::None && !self.unit.hooks.start_pre.is_empty() =>
+            {
+                Some(Step::First)
+            }
+            State::Finishing { index, .. } => Some(Step::StartPost(*index)),
+            State::Clearing { index, over, .. } => {
+                Some(Step::StopPost { index: *index, over: (**over).clone() })
+            }
+            _ => None,
         }
     }
 }

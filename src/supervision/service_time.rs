@@ -3,7 +3,7 @@
 use super::service::{RELOAD_TIMEOUT, Service, State};
 use super::service_life::{Control, Life};
 use super::why::{Because, Span};
-use super::{Action, Moment, Who};
+use super::{Action, Moment, Role, Who};
 
 /// SIGKILL's number, the same on every Linux (signal(7)).
 const SIGKILL: i32 = 9;
@@ -16,9 +16,17 @@ impl Service {
             (a, b) => a.or(b),
         };
         match &self.state {
-            State::Down { .. } | State::Blocked | State::Done | State::Failed { .. } => None,
+            State::Down { .. }
+            | State::Blocked
+            | State::Looking { .. }
+            | State::Done
+            | State::Failed { .. } => None,
             State::Waiting { until, .. } => Some(*until),
-            State::Starting { life, give_up } => earlier(*give_up, life.look_at()),
+            State::Preparing { give_up, .. } => *give_up,
+            State::Starting { life, give_up } | State::Finishing { life, give_up, .. } => {
+                earlier(*give_up, life.look_at())
+            }
+            State::Clearing { kill_at, .. } => *kill_at,
             State::Up { life } => life.look_at(),
             State::Reloading { life, give_up } => earlier(Some(*give_up), life.look_at()),
             State::Stopping { kill_at, .. } => Some(*kill_at),
@@ -31,6 +39,17 @@ impl Service {
             State::Starting { life, give_up: Some(at) } if at <= now => {
                 let limit = self.unit.start_timeout.unwrap_or(0);
                 self.signal(life, Because::StartTimeout(limit), now, out)
+            }
+            State::Preparing { life, role, give_up: Some(at) } if at <= now => {
+                let because = self.hook_timeout(role);
+                self.signal(life, because, now, out)
+            }
+            State::Finishing { life, index, give_up: Some(at) } if at <= now => {
+                let because = self.hook_timeout(Role::Post(index));
+                self.signal(life, because, now, out)
+            }
+            State::Clearing { life, index, over, kill_at: Some(at), killed } if at <= now => {
+                self.clear_by_force(life, index, over, killed, now, out)
             }
             State::Reloading { mut life, give_up } if give_up <= now => {
                 if let Control::Running(pid) = life.control {
@@ -60,6 +79,10 @@ impl Service {
                 self.look(&mut life, now, out);
                 State::Starting { life, give_up }
             }
+            State::Finishing { mut life, index, give_up } => {
+                self.look(&mut life, now, out);
+                State::Finishing { life, index, give_up }
+            }
             State::Up { mut life } => {
                 self.look(&mut life, now, out);
                 State::Up { life }
@@ -70,10 +93,13 @@ impl Service {
             }
             // The supervisor decides about a pause that is over: dependencies have a say.
             rest @ (State::Waiting { .. }
+            | State::Preparing { .. }
             | State::Stopping { .. }
             | State::Killing { .. }
+            | State::Clearing { .. }
             | State::Down { .. }
             | State::Blocked
+            | State::Looking { .. }
             | State::Done
             | State::Failed { .. }) => rest,
         }

@@ -1,5 +1,6 @@
 //! What news from the world does to a living service, and what follows its end.
 
+use super::hooks::Over;
 use super::service::{Service, State};
 use super::service_life::{Control, First, Life, Main};
 use super::unit::{KillMode, Kind, Millis, Restart, RestartPolicy};
@@ -7,7 +8,7 @@ use super::why::{Because, Exit, Why};
 use super::{Action, Event, Moment, Notice, Pid, Role, Want, Who};
 
 /// What a process's end means for its service.
-enum Then {
+pub(super) enum Then {
     /// Nothing: it lives on as it was.
     Stay,
     /// It is up.
@@ -29,7 +30,16 @@ impl Service {
         out: &mut Vec<Action>,
     ) -> State {
         match state {
+            State::Preparing { life, role, give_up } => {
+                self.preparing(life, role, give_up, event, now, out)
+            }
             State::Starting { life, give_up } => self.starting(life, give_up, event, now, out),
+            State::Finishing { life, index, give_up } => {
+                self.finishing(life, index, give_up, event, now, out)
+            }
+            State::Clearing { life, index, over, kill_at, killed } => {
+                self.clearing(life, index, over, (kill_at, killed), event, now, out)
+            }
             State::Up { life } => self.up(life, None, event, now, out),
             State::Reloading { life, give_up } => self.up(life, Some(give_up), event, now, out),
             State::Stopping { life, because, kill_at } => {
@@ -45,6 +55,7 @@ impl Service {
             }
             rest @ (State::Down { .. }
             | State::Blocked
+            | State::Looking { .. }
             | State::Waiting { .. }
             | State::Done
             | State::Failed { .. }) => rest,
@@ -74,10 +85,7 @@ impl Service {
         }
         match self.note(&mut life, &event, now) {
             Then::Stay => State::Starting { life, give_up },
-            Then::Up => {
-                life.up_since = Some(now);
-                State::Up { life }
-            }
+            Then::Up => self.finish_start(life, 0, now, out),
             Then::End(because) => self.signal(life, because, now, out),
             Then::Over => self.over(life, None, now, out),
         }
@@ -163,11 +171,17 @@ impl Service {
 
     /// Writes the news into the life, and says what it means for a service that is not being
     /// ended.
-    fn note(&self, life: &mut Life, event: &Event, now: Moment) -> Then {
+    pub(super) fn note(&self, life: &mut Life, event: &Event, now: Moment) -> Then {
         let kind = self.unit().kind;
         match event {
-            Event::Spawned { role: Role::First, pid } => life.first = First::Executing(*pid),
-            Event::Spawned { role: Role::Stop | Role::Reload, pid } => {
+            Event::Spawned { role: Role::First | Role::Pre(_) | Role::StopPost(_), pid } => {
+                life.first = First::Executing(*pid);
+            }
+            // Alone, where there is no service beside it.
+            Event::Spawned { role: Role::Post(_), pid } if life.first == First::None => {
+                life.first = First::Executing(*pid);
+            }
+            Event::Spawned { role: Role::Stop | Role::Reload | Role::Post(_), pid } => {
                 // Nobody waits for one whose spawn was overtaken by a signal or a kill.
                 if life.control == Control::Asked {
                     life.control = Control::Running(*pid);
@@ -179,6 +193,11 @@ impl Service {
                 }
                 if matches!(kind, Kind::Auto | Kind::Simple) {
                     return Then::Up;
+                }
+            }
+            Event::Executed { role: Role::Pre(_) | Role::Post(_) | Role::StopPost(_) } => {
+                if let First::Executing(pid) = life.first {
+                    life.first = First::Running(pid);
                 }
             }
             Event::Executed { role: Role::Stop | Role::Reload } => {}
@@ -265,7 +284,7 @@ impl Service {
     }
 
     /// The leaf is empty: gives it back, and decides what comes next.
-    fn over(
+    pub(super) fn over(
         &mut self,
         life: Life,
         because: Option<Because>,
@@ -279,19 +298,32 @@ impl Service {
             self.last_exit = Some(verdict);
         }
         let why = self.why_over(&life, because, verdict);
+        // One that was up before has had its start_post commands.
+        if why == Why::Completed && life.up_since.is_none() {
+            return self.after_work(0, now, out);
+        }
+        self.clear(Over { why, up_since: life.up_since, exit: verdict }, 0, now, out)
+    }
+
+    /// Nothing is left to be done: it rests, or will be started again.
+    pub(super) fn come_to_rest(&mut self, over: Over, now: Moment) -> State {
+        let Over { why, up_since, .. } = over;
         match why {
             Why::Ended(ref because) if because.is_wanted() => return State::Down { why },
             _ if self.want == Want::Down => return State::Down { why },
-            Why::Completed if self.unit().kind == (Kind::Oneshot { remain_after_exit: true }) => {
-                return State::Done;
-            }
+            Why::Completed if self.remains() => return State::Done,
             Why::Ended(Because::CannotStart { passing: false, .. }) => {
                 self.want = Want::Down;
                 return State::Failed { why };
             }
             _ => {}
         }
-        self.restart_or_rest(why, life.up_since, now)
+        self.restart_or_rest(why, up_since, now)
+    }
+
+    /// Whether a oneshot that has done its work stays `done`.
+    pub(super) fn remains(&self) -> bool {
+        self.unit().kind == (Kind::Oneshot { remain_after_exit: true })
     }
 
     fn why_over(&self, life: &Life, because: Option<Because>, verdict: Exit) -> Why {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::condition::Looked;
 use super::name::UnitName;
 use super::record::Record;
 use super::service::{Input, Service, State};
@@ -26,6 +27,8 @@ pub(super) struct Slot {
     pub(super) because: Because,
     /// Those that name this unit in `depends_on` or `after`.
     pub(super) dependents: Vec<UnitName>,
+    /// Those that cannot live beside this unit, by its own word or by theirs.
+    pub(super) rivals: Vec<UnitName>,
     pub(super) deadline: Option<Moment>,
 }
 
@@ -68,15 +71,24 @@ impl Supervisor {
         }
     }
 
-    /// Wants every one of `names` up that is enabled and was never started, with what it needs.
+    /// Wants every one of `names` up that is enabled and was never started, with what it needs. Of
+    /// those that conflict the first by name is wanted, and none that conflicts with one that is
+    /// wanted already.
     pub fn start_enabled(&mut self, names: &[UnitName], now: Moment) {
-        for name in names {
+        for name in &names.iter().cloned().collect::<BTreeSet<_>>() {
             let Some(slot) = self.slots.get_mut(name) else {
                 continue;
             };
             let fresh = matches!(slot.service.state(), State::Down { why: Why::NotStarted });
-            if fresh && slot.service.unit().enabled && !self.going_down {
-                self.want_up(name);
+            if !fresh || !slot.service.unit().enabled || self.going_down {
+                continue;
+            }
+            match self.beaten_by(name) {
+                Some(rival) => {
+                    let why = Why::Ended(Because::Conflicts(rival.to_string()));
+                    self.apply(name, Input::Rest(why), now);
+                }
+                None => self.want_up(name, now),
             }
         }
         self.settle(now);
@@ -99,13 +111,13 @@ impl Supervisor {
                 ) {
                     self.apply(&name, Input::End(Because::Restart), now);
                 }
-                self.want_up(&name);
+                self.want_up(&name, now);
             }
             Order::Restart => {
                 if !matches!(slot.service.word(), StateWord::Down | StateWord::Blocked) {
                     self.apply(&name, Input::End(Because::Restart), now);
                 }
-                self.want_up(&name);
+                self.want_up(&name, now);
             }
             Order::Stop => self.want_down(&name, &Because::Asked, now),
             Order::Reload => {
@@ -133,7 +145,7 @@ impl Supervisor {
     pub fn kill_all(&mut self, now: Moment) {
         let names: Vec<UnitName> = self.slots.keys().cloned().collect();
         for name in names {
-            self.apply(&name, Input::Kill(Because::Shutdown), now);
+            self.apply(&name, Input::Kill(Because::OutOfTime), now);
         }
         self.settle(now);
     }
@@ -153,6 +165,19 @@ impl Supervisor {
             self.apply(&name, Input::World(event), now);
             self.settle(now);
         }
+    }
+
+    /// Takes the answer to an [`Action::Look`]. What it needs may have gone meanwhile: then it waits
+    /// for that, and is looked at again.
+    pub fn looked(&mut self, name: &str, number: u64, looked: Looked, now: Moment) {
+        let Some((name, _)) = get_mut(&mut self.slots, name) else {
+            return;
+        };
+        let may_begin = looked != Looked::Met || self.obstacles(name.as_str()).is_empty();
+        let input = if may_begin { Input::Looked(number, looked) } else { Input::Block };
+        self.apply(&name, input, now);
+        self.restless.insert(name);
+        self.settle(now);
     }
 
     /// Does what is due.
@@ -272,38 +297,50 @@ impl Supervisor {
                 State::Down { .. } | State::Blocked | State::Waiting { .. } | State::Failed { .. },
             ) => {
                 let obstacles = self.obstacles(name.as_str());
-                let stuck = obstacles.iter().any(|it| matches!(it, Obstacle::Never(..)));
+                let stuck = obstacles.iter().any(Obstacle::is_for_good);
                 self.set_stuck(name, stuck);
                 let input = if obstacles.is_empty() { Input::Begin } else { Input::Block };
                 self.apply(name, input, now);
             }
-            (Want::Down, State::Blocked | State::Waiting { .. }) => {
+            (Want::Down, State::Blocked | State::Looking { .. } | State::Waiting { .. }) => {
                 self.apply(name, Input::End(because), now);
             }
             (
                 Want::Down,
-                State::Starting { .. } | State::Up { .. } | State::Reloading { .. } | State::Done,
+                State::Preparing { .. }
+                | State::Starting { .. }
+                | State::Finishing { .. }
+                | State::Up { .. }
+                | State::Reloading { .. }
+                | State::Done,
             ) if !self.is_held_up_by_dependents(name) => {
                 self.apply(name, Input::End(because), now);
             }
             (
                 Want::Up,
-                State::Starting { .. }
+                State::Looking { .. }
+                | State::Preparing { .. }
+                | State::Starting { .. }
+                | State::Finishing { .. }
                 | State::Up { .. }
                 | State::Reloading { .. }
                 | State::Stopping { .. }
                 | State::Killing { .. }
+                | State::Clearing { .. }
                 | State::Done,
             )
             | (
                 Want::Down,
                 State::Down { .. }
                 | State::Failed { .. }
+                | State::Preparing { .. }
                 | State::Starting { .. }
+                | State::Finishing { .. }
                 | State::Up { .. }
                 | State::Reloading { .. }
                 | State::Stopping { .. }
                 | State::Killing { .. }
+                | State::Clearing { .. }
                 | State::Done,
             ) => {}
         }
@@ -318,7 +355,9 @@ impl Supervisor {
         let service = &mut slot.service;
         service.set_want(Want::Down);
         slot.because = Because::UnitGone;
-        if *service.state() == State::Done && service.unit().stop.command.is_some() {
+        let unit = service.unit();
+        let has_to_undo = unit.stop.command.is_some() || !unit.hooks.stop_post.is_empty();
+        if *service.state() == State::Done && has_to_undo {
             return true;
         }
         self.apply(name, Input::End(Because::UnitGone), now);

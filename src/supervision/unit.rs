@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::condition::Entry;
+use super::hooks::Hooks;
 use super::name::UnitName;
 
 /// A span of time in milliseconds.
@@ -33,6 +35,12 @@ pub struct Unit {
     pub needs: Vec<Need>,
     /// Units that go first when both are to start, and last when both are to stop.
     pub after: Vec<UnitName>,
+    /// Units that cannot live beside this one, in whichever of the two it is written.
+    pub conflicts: Vec<UnitName>,
+    /// What must hold when this unit is about to start.
+    pub conditions: Vec<Entry>,
+    /// Commands before and after the service. Shared, because most units have none.
+    pub hooks: Arc<Hooks>,
     /// Where the daemon writes its main process id; a hint, never a fact.
     pub pid_file: Option<PathBuf>,
     /// Whether the unit starts when the supervisor starts.

@@ -18,7 +18,7 @@
 use std::collections::HashMap;
 
 use super::Want;
-use super::rig::unit;
+use super::rig::{unit, with_condition, with_hooks};
 use super::service::State;
 use super::unit::{KillMode, Kind, Limits, Reload, Restart, RestartPolicy, Stop, Unit};
 use super::walk_world::{MOVES, Move, World};
@@ -29,7 +29,7 @@ impl World {
     /// service must come to rest in what is wanted of it.
     fn behave(&mut self) -> Result<(), String> {
         self.spawns_fail = false;
-        for _ in 0..20 {
+        for _ in 0..40 {
             while self.take(Move::Execute)? {}
             if self.killed {
                 for member in self.members.drain(..) {
@@ -40,7 +40,7 @@ impl World {
             if self.members.is_empty() {
                 self.take(Move::TellEmpty)?;
             }
-            let moved = self.make_ready()?;
+            let moved = self.take(Move::AnswerLook(true))? | self.make_ready()?;
             if self.is_as_wanted() {
                 return Ok(());
             }
@@ -55,6 +55,16 @@ impl World {
     /// The service does what a good one of its type does to become up.
     fn make_ready(&mut self) -> Result<bool, String> {
         let service = self.supervisor.service("web").unwrap();
+        let hook = match service.state() {
+            State::Preparing { .. } | State::Clearing { .. } => true,
+            State::Finishing { .. } => self.hook_runs(),
+            _ => false,
+        };
+        if hook {
+            // One that was only just spawned must not run out of its time.
+            while self.take(Move::Execute)? {}
+            return self.hook_exits(0);
+        }
         if !matches!(service.state(), State::Starting { .. }) {
             return Ok(false);
         }
@@ -82,10 +92,11 @@ impl World {
 
     /// What tells two worlds apart, without the trail.
     fn key(&self) -> String {
-        let state =
-            (&self.members, &self.dead, self.spawns_fail, self.killed, self.start, self.now);
-        let file = &self.unit.command;
-        format!("{:?} {state:?} {:?} {file:?}", self.supervisor.service("web"), self.saved)
+        let state = (
+            (&self.members, &self.dead, self.spawns_fail, self.killed, self.start, self.now),
+            (&self.passed, self.look, self.owed, &self.unit.command),
+        );
+        format!("{:?} {state:?} {:?}", self.supervisor.service("web"), self.saved)
     }
 }
 
@@ -149,6 +160,37 @@ fn walk_kind(kind: Kind) {
         walk(&plain, None, 9) + walk(&with_commands, None, 8) + walk(&plain, Some(changed), 7);
     assert!(worlds > 10_000, "only {worlds} worlds were tried");
     println!("{kind:?}: {worlds} worlds");
+}
+
+/// One hook of each kind, and a condition: the same promises, and those of the hooks.
+fn walk_hooks(kind: Kind, depth: usize) {
+    let unit = with_hooks(Unit { kind, ..unit() }, 1, 1, 1);
+    let asks = with_condition(with_hooks(Unit { kind, ..super::rig::unit() }, 2, 0, 1));
+    let other = Unit { command: vec!["/bin/other".into()], start_timeout: None, ..unit.clone() };
+    let worlds = walk(&unit, Some(other), depth) + walk(&asks, None, depth);
+    assert!(worlds > 10_000, "only {worlds} worlds were tried");
+    println!("{kind:?} with hooks: {worlds} worlds");
+}
+
+#[test]
+fn every_order_of_events_keeps_the_promises_of_hooks() {
+    walk_hooks(Kind::Auto, 8);
+}
+
+#[test]
+fn every_order_of_events_keeps_the_promises_of_hooks_of_simple() {
+    walk_hooks(Kind::Simple, 8);
+}
+
+#[test]
+fn every_order_of_events_keeps_the_promises_of_hooks_of_notify() {
+    walk_hooks(Kind::Notify, 8);
+}
+
+#[test]
+fn every_order_of_events_keeps_the_promises_of_hooks_of_oneshots() {
+    walk_hooks(Kind::Oneshot { remain_after_exit: false }, 8);
+    walk_hooks(Kind::Oneshot { remain_after_exit: true }, 8);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The model of one leaf that `walk.rs` walks through: what may happen next, and what the rules
 //! must never do about it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::condition::Looked;
 use super::plan::{Found, Wish};
 use super::record::Record;
+use super::service::State;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
 use super::unit::{Kind, Unit};
@@ -38,6 +41,12 @@ pub struct World {
     pub saved: Option<Record>,
     /// Back-offs that ended in a start since a person's last order.
     pub restarted: u32,
+    /// The look at the conditions that was not answered yet.
+    pub look: Option<u64>,
+    /// The hooks of this row of steps that have ended with 0.
+    pub passed: BTreeSet<(char, usize)>,
+    /// A row of steps has begun, and its `stop_post` commands have not all been asked for.
+    pub owed: bool,
     pub trail: Vec<Move>,
 }
 
@@ -59,9 +68,10 @@ pub enum Move {
     TimePasses,
     SupervisorRestarts,
     ChangeUnit,
+    AnswerLook(bool),
 }
 
-pub const MOVES: [Move; 21] = [
+pub const MOVES: [Move; 23] = [
     Move::Order(Order::Start),
     Move::Order(Order::Stop),
     Move::Order(Order::Restart),
@@ -83,6 +93,8 @@ pub const MOVES: [Move; 21] = [
     Move::TimePasses,
     Move::SupervisorRestarts,
     Move::ChangeUnit,
+    Move::AnswerLook(true),
+    Move::AnswerLook(false),
 ];
 
 impl World {
@@ -102,6 +114,9 @@ impl World {
             killed: false,
             saved: None,
             restarted: 0,
+            look: None,
+            passed: BTreeSet::new(),
+            owed: false,
             trail: Vec::new(),
         }
     }
@@ -214,8 +229,9 @@ impl World {
                 };
                 self.supervisor = Supervisor::default();
                 self.supervisor.load(vec![self.unit.clone()], self.now);
-                // Deaths that were not told are buried by somebody else.
+                // Deaths that were not told are buried by somebody else, and nobody looks any more.
                 self.dead.clear();
+                self.look = None;
                 for member in &mut self.members {
                     member.executed = true;
                 }
@@ -223,7 +239,7 @@ impl World {
                 self.supervisor.start_enabled(&[], self.now);
                 self.perform()?;
                 let service = self.supervisor.service("web").unwrap();
-                if self.members.is_empty() && service.life().is_some() {
+                if self.members.is_empty() && service.life().is_some() && !self.spawns_fail {
                     return Err("took over an empty leaf as alive".into());
                 }
             }
@@ -233,6 +249,17 @@ impl World {
                 };
                 self.other = Some(std::mem::replace(&mut self.unit, other));
                 self.change_unit()?;
+                self.perform()?;
+            }
+            Move::AnswerLook(holds) => {
+                let Some(number) = self.look.take() else {
+                    return Ok(false);
+                };
+                // An older answer comes late.
+                let skip = || Looked::Skip("it is not there".into());
+                self.supervisor.looked("web", number.wrapping_sub(1), skip(), self.now);
+                let looked = if holds { Looked::Met } else { skip() };
+                self.supervisor.looked("web", number, looked, self.now);
                 self.perform()?;
             }
         }
@@ -278,7 +305,24 @@ impl World {
         };
         let member = self.members.remove(at);
         self.dead.push((member.pid, Exit::Code(code)));
+        if let (0, Some(hook)) = (code, member.role.and_then(hook)) {
+            self.passed.insert(hook);
+        }
         true
+    }
+
+    /// Whether a hook lives.
+    pub fn hook_runs(&self) -> bool {
+        self.members.iter().any(|member| member.executed && member.role.and_then(hook).is_some())
+    }
+
+    /// A hook that lives ends.
+    pub fn hook_exits(&mut self, code: i32) -> Result<bool, String> {
+        let died = self.die(code, |member| member.role.and_then(hook).is_some());
+        if died {
+            while self.take(Move::TellDeath)? {}
+        }
+        Ok(died)
     }
 
     /// Does what the supervisor asks for, and checks the invariants.
@@ -299,6 +343,18 @@ impl World {
         if service.restarts() != self.restarted {
             return Err(format!("{} restarts, counted {}", self.restarted, service.restarts()));
         }
+        let rests = matches!(
+            service.state(),
+            State::Down { .. } | State::Waiting { .. } | State::Failed { .. }
+        );
+        if rests && self.owed && !self.unit.hooks.stop_post.is_empty() {
+            return Err("at rest without its stop_post commands".into());
+        }
+        let posts = 0..self.unit.hooks.start_post.len();
+        let is_up = matches!(service.state(), State::Up { .. } | State::Done);
+        if is_up && !posts.into_iter().all(|at| self.passed.contains(&('o', at))) {
+            return Err("up before its start_post commands were over".into());
+        }
         let most = self.unit.restart.max_attempts;
         if most != 0 && service.record().attempts > most {
             return Err(format!("started again more than {most} times without a healthy run"));
@@ -309,6 +365,7 @@ impl World {
     fn perform_one(&mut self, action: Action) -> Result<(), String> {
         match action {
             Action::Spawn { start, role, .. } => {
+                self.may_spawn(role)?;
                 if role == Role::First || start != self.start {
                     if !self.members.is_empty() {
                         return Err("spawned over living processes".into());
@@ -349,11 +406,68 @@ impl World {
                     );
                 }
             }
+            Action::Look { number, .. } => self.look = Some(number),
             Action::Signal { .. }
+            | Action::Report { .. }
             | Action::ReportStuck { .. }
             | Action::FindMain { .. }
             | Action::Changed { .. } => {}
         }
         Ok(())
+    }
+
+    /// Judges a step by what has really run.
+    fn may_spawn(&mut self, role: Role) -> Result<(), String> {
+        if hook(role).is_some() && self.members.iter().any(|member| member.role == Some(role)) {
+            return Err(format!("{role:?} was spawned while another one of it runs"));
+        }
+        let hooks = &self.unit.hooks;
+        match role {
+            Role::Pre(0) => {
+                self.passed.clear();
+                self.owed = true;
+            }
+            Role::Pre(at) => {
+                self.passed.remove(&('e', at));
+            }
+            Role::First => {
+                if !(0..hooks.start_pre.len()).all(|at| self.passed.contains(&('e', at))) {
+                    return Err("began before its start_pre commands had ended well".into());
+                }
+                self.owed = true;
+                self.passed.retain(|(kind, _)| *kind == 'e');
+            }
+            Role::Post(at) => {
+                self.passed.remove(&('o', at));
+            }
+            Role::StopPost(at) => {
+                if !self.members.is_empty() {
+                    return Err("a stop_post command began over living processes".into());
+                }
+                self.owed &= at + 1 < hooks.stop_post.len();
+            }
+            Role::Stop | Role::Reload => {}
+        }
+        let more = match role {
+            Role::Pre(at) => (0..at).find(|before| !self.passed.contains(&('e', *before))),
+            Role::Post(at) => (0..at).find(|before| !self.passed.contains(&('o', *before))),
+            Role::First | Role::Stop | Role::Reload | Role::StopPost(_) => None,
+        };
+        match more {
+            Some(before) => {
+                Err(format!("{role:?} was spawned, and number {before} has not passed"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a hook is remembered by.
+const fn hook(role: Role) -> Option<(char, usize)> {
+    match role {
+        Role::Pre(at) => Some(('e', at)),
+        Role::Post(at) => Some(('o', at)),
+        Role::StopPost(at) => Some(('s', at)),
+        Role::First | Role::Stop | Role::Reload => None,
     }
 }

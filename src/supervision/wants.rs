@@ -22,8 +22,9 @@ impl Supervisor {
         let unit = slot.service.unit();
         let needs = unit.needs.iter().filter_map(|need| self.obstacle(need));
         let after = unit.after.iter().filter(|name| self.is_on_its_way(name));
-        let mut all: Vec<Obstacle> = needs.chain(after.cloned().map(Obstacle::NotYet)).collect();
-        all.sort_by_key(|obstacle| matches!(obstacle, Obstacle::NotYet(_)));
+        let after = after.cloned().map(Obstacle::NotYet);
+        let mut all: Vec<Obstacle> = needs.chain(after).chain(self.rivals_there(slot)).collect();
+        all.sort_by_key(|obstacle| !obstacle.is_for_good());
         all
     }
 
@@ -41,6 +42,15 @@ impl Supervisor {
                 Condition::ServiceStarted | Condition::ServiceHealthy,
             ) => None,
             (State::Starting { .. }, Condition::ServiceStarted) if is_executed(service) => None,
+            (State::Finishing { .. }, Condition::ServiceStarted) => None,
+            // One that need not run here holds nobody up, as with systemd; but it did no work.
+            (
+                State::Down { why: Why::Skipped(_) },
+                Condition::ServiceStarted | Condition::ServiceHealthy,
+            ) if service.want() == Want::Down => None,
+            (State::Down { why: Why::Skipped(_) }, _) if service.want() == Want::Down => {
+                never("was skipped")
+            }
             // An optional one that already failed once holds nobody up.
             (State::Waiting { .. }, _) if !need.required => None,
             (State::Failed { .. }, _) if service.want() == Want::Down => never("failed"),
@@ -57,9 +67,13 @@ impl Supervisor {
                 && match slot.service.state() {
                     State::Down { .. }
                     | State::Failed { .. }
+                    | State::Looking { .. }
+                    | State::Preparing { .. }
                     | State::Starting { .. }
+                    | State::Finishing { .. }
                     | State::Stopping { .. }
-                    | State::Killing { .. } => true,
+                    | State::Killing { .. }
+                    | State::Clearing { .. } => true,
                     State::Blocked => !slot.stuck,
                     State::Waiting { .. }
                     | State::Up { .. }
@@ -86,12 +100,13 @@ impl Supervisor {
         };
         self.restless.insert(name.clone());
         self.restless.extend(slot.dependents.iter().cloned());
+        self.restless.extend(slot.rivals.iter().cloned());
         // Those it goes after may wait for its end before they stop.
         self.restless.extend(graph::before(slot.service.unit()).cloned());
     }
 
     /// Has what a changed unit needs brought up, where it waits for that.
-    pub(super) fn want_new_needs(&mut self, name: &str) {
+    pub(super) fn want_new_needs(&mut self, name: &str, now: Moment) {
         let Some(slot) = self.slots.get(name) else {
             return;
         };
@@ -106,7 +121,7 @@ impl Supervisor {
                 other.want() == Want::Up || has_completed(other.state(), Some(need.condition))
             });
             if !is_there {
-                self.want_up(&need.unit);
+                self.want_up(&need.unit, now);
             }
         }
     }
@@ -129,7 +144,9 @@ impl Supervisor {
         self.wake_around(name);
     }
 
-    pub(super) fn want_up(&mut self, name: &UnitName) {
+    /// Wants it up, with what it needs, and down what cannot live beside any of them.
+    pub(super) fn want_up(&mut self, name: &UnitName, now: Moment) {
+        let mut wanted = BTreeSet::new();
         // What a person named is started in any case; what it needs, only if it is not there.
         let mut open = vec![(name.clone(), None)];
         let mut first = true;
@@ -143,9 +160,11 @@ impl Supervisor {
                 let needs = &slot.service.unit().needs;
                 open.extend(needs.iter().map(|need| (need.unit.clone(), Some(need.condition))));
                 self.set_want(&name, Want::Up);
+                wanted.insert(name);
             }
             first = false;
         }
+        self.stop_rivals(&wanted, now);
     }
 
     pub(super) fn want_down(&mut self, name: &UnitName, because: &Because, now: Moment) {
@@ -198,8 +217,12 @@ fn has_completed(state: &State, condition: Option<Condition>) -> bool {
         }
         State::Down { .. }
         | State::Blocked
+        | State::Looking { .. }
         | State::Waiting { .. }
+        | State::Preparing { .. }
         | State::Starting { .. }
+        | State::Finishing { .. }
+        | State::Clearing { .. }
         | State::Up { .. }
         | State::Reloading { .. }
         | State::Stopping { .. }

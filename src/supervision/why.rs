@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::hooks::HookFailure;
 use super::name::UnitName;
 use super::unit::Millis;
 
@@ -74,10 +75,14 @@ pub enum Because {
     Restart,
     /// A unit that it needs is stopped.
     Needs(String),
+    /// A unit was started that it cannot live beside.
+    Conflicts(String),
     /// Its unit is not among the files any more.
     UnitGone,
     /// The system goes down.
     Shutdown,
+    /// The system goes down, and the time for that is over: no command runs any more.
+    OutOfTime,
     /// Its first process failed, or ended where that is the end.
     FirstEnded(Exit),
     /// It did not come up in time.
@@ -88,6 +93,13 @@ pub enum Because {
         reason: String,
         /// Whether a later try may go better.
         passing: bool,
+    },
+    /// A command before or after its first process failed.
+    HookFailed {
+        /// Which, in words: `start_pre: /usr/sbin/nginx -t`.
+        hook: String,
+        /// How.
+        how: HookFailure,
     },
     /// The oneshot has done its work; what it left behind is ended.
     Completed,
@@ -100,10 +112,17 @@ impl Because {
     #[must_use]
     pub const fn is_wanted(&self) -> bool {
         match self {
-            Self::Asked | Self::Restart | Self::Needs(_) | Self::UnitGone | Self::Shutdown => true,
+            Self::Asked
+            | Self::Restart
+            | Self::Needs(_)
+            | Self::Conflicts(_)
+            | Self::UnitGone
+            | Self::Shutdown
+            | Self::OutOfTime => true,
             Self::FirstEnded(_)
             | Self::StartTimeout(_)
             | Self::CannotStart { .. }
+            | Self::HookFailed { .. }
             | Self::Completed
             | Self::SaidStopping => false,
         }
@@ -116,13 +135,16 @@ impl fmt::Display for Because {
             Self::Asked => f.write_str("asked to stop"),
             Self::Restart => f.write_str("asked to restart"),
             Self::Needs(unit) => write!(f, "needs {unit}, which is stopped"),
+            Self::Conflicts(unit) => write!(f, "conflicts with {unit}, which was started"),
             Self::UnitGone => f.write_str("its unit is gone"),
             Self::Shutdown => f.write_str("the system goes down"),
+            Self::OutOfTime => f.write_str("the system goes down, and the time for that is over"),
             Self::FirstEnded(exit) => write!(f, "first process: {exit}"),
             Self::StartTimeout(limit) => {
                 write!(f, "not up within {}", Span(*limit))
             }
             Self::CannotStart { reason, .. } => write!(f, "cannot start: {reason}"),
+            Self::HookFailed { hook, how } => write!(f, "{hook}: {how}"),
             Self::Completed => f.write_str("work done"),
             Self::SaidStopping => f.write_str("said that it is stopping"),
         }
@@ -144,6 +166,10 @@ pub enum Why {
     NothingLeft,
     /// The oneshot did its work.
     Completed,
+    /// A condition did not hold when it was about to start: this one.
+    Skipped(String),
+    /// A condition that is required did not hold: this one.
+    Unmet(String),
     /// Too many restarts without a healthy run.
     GaveUp {
         /// So many.
@@ -158,20 +184,24 @@ impl Why {
     #[must_use]
     pub const fn is_failure(&self) -> bool {
         match self {
-            Self::NotStarted | Self::NotEnabled | Self::Completed => false,
+            Self::NotStarted | Self::NotEnabled | Self::Completed | Self::Skipped(_) => false,
             Self::Ended(because) => match because {
                 Because::FirstEnded(exit) => !exit.is_success(),
-                Because::StartTimeout(_) | Because::CannotStart { .. } => true,
+                Because::StartTimeout(_)
+                | Because::CannotStart { .. }
+                | Because::HookFailed { .. } => true,
                 Because::Asked
                 | Because::Restart
                 | Because::Needs(_)
+                | Because::Conflicts(_)
                 | Because::UnitGone
                 | Because::Shutdown
+                | Because::OutOfTime
                 | Because::Completed
                 | Because::SaidStopping => false,
             },
             Self::Exited(exit) => !exit.is_success(),
-            Self::NothingLeft | Self::GaveUp { .. } => true,
+            Self::NothingLeft | Self::Unmet(_) | Self::GaveUp { .. } => true,
         }
     }
 }
@@ -185,6 +215,8 @@ impl fmt::Display for Why {
             Self::Exited(exit) => write!(f, "{exit}"),
             Self::NothingLeft => f.write_str("exited with 0 and left no process running"),
             Self::Completed => f.write_str("completed"),
+            Self::Skipped(what) => write!(f, "skipped because {what}"),
+            Self::Unmet(what) => write!(f, "a required condition is not met: {what}"),
             Self::GaveUp { attempts, last } => {
                 write!(f, "{last}; given up after {attempts} restarts without a healthy run")
             }
@@ -214,6 +246,31 @@ pub enum Obstacle {
     NotYet(UnitName),
     /// It will not get there unless somebody does something.
     Never(UnitName, &'static str),
+    /// It cannot live beside this one, and is on its way down.
+    Ending(UnitName),
+    /// It cannot live beside this one, and is wanted up.
+    Beside(UnitName),
+}
+
+impl Obstacle {
+    /// The other unit.
+    #[must_use]
+    pub const fn unit(&self) -> &UnitName {
+        match self {
+            Self::NotYet(unit) | Self::Never(unit, _) | Self::Ending(unit) | Self::Beside(unit) => {
+                unit
+            }
+        }
+    }
+
+    /// Whether waiting will not help.
+    #[must_use]
+    pub const fn is_for_good(&self) -> bool {
+        match self {
+            Self::NotYet(_) | Self::Ending(_) => false,
+            Self::Never(..) | Self::Beside(_) => true,
+        }
+    }
 }
 
 impl fmt::Display for Obstacle {
@@ -221,6 +278,8 @@ impl fmt::Display for Obstacle {
         match self {
             Self::NotYet(unit) => write!(f, "waits for {unit}"),
             Self::Never(unit, what) => write!(f, "needs {unit}, which {what}"),
+            Self::Ending(unit) => write!(f, "waits for the end of {unit}: they conflict"),
+            Self::Beside(unit) => write!(f, "conflicts with {unit}, which is wanted up"),
         }
     }
 }

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::diagnostic::{Place, Report};
+use super::hooks;
 use super::identity::Identity;
 use super::service::RestartWord;
+use crate::supervision::condition::Entry;
+use crate::supervision::hooks::{Hook, Hooks};
 use crate::supervision::name::UnitName;
 use crate::supervision::unit::{
     KillMode, Kind, Limits, Millis, Need, Process, Reload, Restart, RestartPolicy, Stdin, Stop,
@@ -30,6 +33,11 @@ pub(super) struct Draft {
     pub restart_window: Option<Millis>,
     pub needs: Vec<Need>,
     pub after: Vec<UnitName>,
+    pub conflicts: Vec<UnitName>,
+    pub conditions: Vec<Entry>,
+    pub start_pre: Vec<hooks::Draft>,
+    pub start_post: Vec<hooks::Draft>,
+    pub stop_post: Vec<hooks::Draft>,
     pub pid_file: Option<PathBuf>,
     pub stop_signal: Option<i32>,
     pub stop_command: Option<Vec<String>>,
@@ -63,10 +71,17 @@ impl Draft {
         if self.command.is_none() && !self.command_missed && self.place("command").is_none() {
             report.at_or_file(None, "there is no command; expected command: PROGRAM ARGUMENTS");
         }
-        let start_timeout = match kind {
+        let default = match kind {
             Kind::Oneshot { .. } => None,
             _ => Some(90_000),
         };
+        let start_timeout = self.start_timeout.unwrap_or(default);
+        let grace = self.stop_grace_period.unwrap_or(10_000);
+        let hooks = self.finish_hooks(start_timeout, grace);
+        if let Some(at) = self.conflicts.iter().position(|other| *other == name) {
+            self.complain("conflicts", report, "a unit cannot conflict with itself; remove it");
+            self.conflicts.remove(at);
+        }
         Some(Unit {
             name,
             source: file.to_owned(),
@@ -76,14 +91,17 @@ impl Draft {
             stop: Stop {
                 command: self.stop_command,
                 signal: self.stop_signal.unwrap_or(TERM),
-                grace: self.stop_grace_period.unwrap_or(10_000),
+                grace,
                 kill_mode: self.kill_mode.unwrap_or(KillMode::ControlGroup),
             },
             reload,
             restart,
-            start_timeout: self.start_timeout.unwrap_or(start_timeout),
+            start_timeout,
             needs: self.needs,
             after: self.after,
+            conflicts: self.conflicts,
+            conditions: self.conditions,
+            hooks,
             pid_file: self.pid_file,
             enabled: self.enabled.unwrap_or(true),
             process: shared(self.process),
@@ -156,6 +174,27 @@ impl Draft {
             Some(command) => Some(Reload::Command(command)),
             None => self.reload_signal.map(Reload::Signal),
         }
+    }
+
+    /// Hooks without a time-out of their own take that of what they belong to.
+    fn finish_hooks(&mut self, start_timeout: Option<Millis>, grace: Millis) -> Arc<Hooks> {
+        let finish = |drafts: &mut Vec<hooks::Draft>, default| {
+            let drafts = std::mem::take(drafts).into_iter();
+            let hooks = drafts.map(|hooks::Draft { command, timeout, ignore_failure }| Hook {
+                command,
+                timeout: timeout.unwrap_or(default),
+                ignore_failure,
+            });
+            hooks.collect()
+        };
+        static NONE: OnceLock<Arc<Hooks>> = OnceLock::new();
+        let hooks = Hooks {
+            start_pre: finish(&mut self.start_pre, start_timeout),
+            start_post: finish(&mut self.start_post, start_timeout),
+            stop_post: finish(&mut self.stop_post, Some(grace)),
+        };
+        let none = NONE.get_or_init(Arc::default);
+        if hooks == **none { Arc::clone(none) } else { Arc::new(hooks) }
     }
 
     fn finish_identity(&mut self, report: &mut Report<'_>) {

@@ -10,6 +10,7 @@
 //! which files of the unit directories count, `instances` which instances there are to be, and
 //! `directory` reads them all.
 
+mod condition;
 mod depends;
 mod diagnostic;
 mod directory;
@@ -17,6 +18,7 @@ mod draft;
 mod duration;
 mod environment;
 mod files;
+mod hooks;
 mod identity;
 mod instances;
 mod keys;

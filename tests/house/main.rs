@@ -6,6 +6,8 @@
 //! - `restarting`: back-off, giving up, oneshots, readiness.
 //! - `templates`: instances of templates.
 //! - `drop_ins`: several unit directories, drop-ins and masks.
+//! - `hooks`: what runs before and after a service.
+//! - `conditions`: starts that are skipped, and units that cannot live beside each other.
 //! - `order`: dependencies, and units that are wrong.
 //! - `reload`: unit files that change under services that live.
 //! - `findings`: what a machine lacks of what a unit needs.
@@ -22,9 +24,11 @@ mod house;
 
 mod birth;
 mod client;
+mod conditions;
 mod daemons;
 mod drop_ins;
 mod findings;
+mod hooks;
 mod nasty;
 mod order;
 mod pid_files;

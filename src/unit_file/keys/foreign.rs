@@ -10,8 +10,16 @@ pub(super) enum Meant {
 #[rustfmt::skip]
 pub(super) const FOREIGN: &[(&[&str], Meant)] = &[
     (&["ExecStart", "exec", "cmd", "run", "program", "entrypoint", "args", "start"], Meant::Key("command")),
-    (&["ExecStartPre", "ExecStartPost", "ExecStopPost"],
-        Meant::Say("write a unit of its own with type: oneshot, and depends_on where it is needed")),
+    (&["ExecStartPre", "pre_start", "pre-start"], Meant::Key("start_pre")),
+    (&["ExecStartPost", "post_start", "post-start"], Meant::Key("start_post")),
+    (&["ExecStopPost", "post_stop", "post-stop", "finish"], Meant::Key("stop_post")),
+    (&["ExecCondition"], Meant::Say("write condition: for what can be looked at, or start_pre")),
+    (&["ConditionPathExists", "ConditionPathIsDirectory", "ConditionPathIsSymbolicLink",
+        "ConditionPathIsMountPoint", "ConditionPathIsReadWrite", "ConditionFileNotEmpty",
+        "ConditionFileIsExecutable", "ConditionDirectoryNotEmpty", "ConditionKernelCommandLine",
+        "ConditionFirstBoot", "ConditionUser", "ConditionArchitecture", "ConditionVirtualization",
+        "AssertPathExists", "conditions", "assert"], Meant::Key("condition")),
+    (&["Conflicts", "conflict", "conflicts_with"], Meant::Key("conflicts")),
     (&["ExecStop", "stop"], Meant::Key("stop_command")),
     (&["ExecReload", "reload"], Meant::Key("reload_command")),
     (&["KillSignal", "signal"], Meant::Key("stop_signal")),

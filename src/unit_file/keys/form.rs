@@ -1,6 +1,8 @@
 //! What is expected as a value: in words for people, and as JSON Schema for editors.
 
-use super::super::{duration, identity, service, signal, size, template, ulimits};
+use super::super::{
+    condition, duration, hooks, identity, service, signal, size, template, ulimits,
+};
 
 /// The form of a value.
 pub(super) struct Form {
@@ -161,4 +163,31 @@ pub(super) const INSTANCES: Form = Form {
     schema: r#"{"oneOf":[{"type":"array","items":{"type":["string","number","boolean"]},
         "uniqueItems":true},{"type":"object","additionalProperties":{"type":["object","null"],
         "additionalProperties":{"type":["string","number","boolean","null"]}}}]}"#,
+};
+pub(super) const HOOKS: Form = Form {
+    words: hooks::HOOKS,
+    schema: r#"{"$comment":"a list is a list of commands","oneOf":[{"type":"string","minLength":1},
+        {"type":"object","required":["command"],"additionalProperties":false,"properties":
+        {"command":{"oneOf":[{"type":"string","minLength":1},{"type":"array","minItems":1,
+        "items":{"type":["string","number","boolean"]}}]},
+        "timeout":{"type":["string","number"]},"ignore_failure":{"type":"boolean"}}},
+        {"type":"array","items":{"oneOf":[{"type":"string","minLength":1},
+        {"type":"array","minItems":1,"items":{"type":["string","number","boolean"]}},
+        {"type":"object","required":["command"],"additionalProperties":false,"properties":
+        {"command":{"oneOf":[{"type":"string","minLength":1},{"type":"array","minItems":1,
+        "items":{"type":["string","number","boolean"]}}]},
+        "timeout":{"type":["string","number"]},"ignore_failure":{"type":"boolean"}}}]}}]}"#,
+};
+pub(super) const CONDITION: Form = Form {
+    words: condition::CONDITIONS,
+    schema: r#"{"oneOf":[{"type":"object"},{"type":"array","items":{"type":"object","properties":{
+        "path_exists":{"type":"string"},"path_is_directory":{"type":"string"},
+        "path_is_symbolic_link":{"type":"string"},"path_is_mount_point":{"type":"string"},
+        "path_is_read_write":{"type":"string"},"file_not_empty":{"type":"string"},
+        "file_is_executable":{"type":"string"},"directory_not_empty":{"type":"string"},
+        "kernel_command_line":{"type":["string","number"]},"first_boot":{"type":"boolean"},
+        "user":{"type":["string","integer"]},"architecture":{"type":"string"},
+        "virtualization":{"enum":["vm","container","!vm","!container",true,false]},
+        "any":{"type":"array","minItems":1,"items":{"type":"object"}},
+        "not":{"type":"boolean"},"required":{"type":"boolean"}},"additionalProperties":false}}]}"#,
 };

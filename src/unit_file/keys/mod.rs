@@ -3,6 +3,7 @@
 
 mod foreign;
 mod form;
+mod hooks;
 mod table;
 mod template;
 
@@ -13,7 +14,7 @@ use foreign::{FOREIGN, Meant};
 use form::Form;
 
 /// Every table of keys there is: a new subject brings a file of its own, and a line here.
-const TABLES: &[&[Key]] = &[table::KEYS, template::KEYS];
+const TABLES: &[&[Key]] = &[table::KEYS, hooks::KEYS, template::KEYS];
 
 /// All known keys, in the order in which they are shown.
 fn known() -> impl Iterator<Item = &'static Key> + Clone {

@@ -1,4 +1,4 @@
-//! The known keys, one table.
+//! The keys that are as old as Treeward.
 
 use super::super::diagnostic::Wrong;
 use super::super::scalar::{absolute_file, absolute_path, boolean, line, milli_cpus, umask, whole};
