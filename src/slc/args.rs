@@ -187,6 +187,51 @@ pub(super) enum Command {
         json: bool,
     },
 
+    /// Why a unit is up, or is not: the chain of reasons down to the root, and who asked
+    #[command(after_help = "Example: slc why nginx")]
+    Why {
+        /// The unit
+        unit: String,
+        /// One JSON object: {"unit": ..., "reasons": [...]}
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Who needs whom, with states, as a tree
+    #[command(after_help = "Examples: slc graph nginx\n          \
+                            slc graph --dot | dot -Tsvg > units.svg")]
+    Graph(Drawing),
+
+    /// How long the last start of each unit took until it was up, slowest first
+    #[command(after_help = "Example: slc blame --json | jq -r '.units[0].unit'")]
+    Blame {
+        /// One JSON object: {"units": [...]}
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Which chain of waits decided when a unit was up
+    #[command(after_help = "Example: slc critical-chain nginx\n\n\
+                      Times count from when the first unit of the boot was due; + is what a unit \
+                      took itself.")]
+    CriticalChain {
+        /// The unit; the one that was up last in the boot when none is named
+        unit: Option<String>,
+        /// One JSON object: {"chain": [...]}
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// A picture of the boot (SVG), for a browser
+    #[command(after_help = "Example: slc plot > boot.svg\n\n\
+                      Units whose last start came after ten quiet seconds are not drawn without \
+                      --all.")]
+    Plot {
+        /// Also starts that were long after the boot
+        #[arg(long)]
+        all: bool,
+    },
+
     /// Send a signal to the processes of a unit
     #[command(after_help = "Example: slc kill --signal HUP --who main nginx")]
     Kill {
@@ -311,6 +356,22 @@ pub(super) struct Order {
     #[arg(long)]
     pub no_wait: bool,
     /// One JSON object: {"outcomes": [...]}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to draw of the dependencies, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Drawing {
+    /// Only what this unit needs; all units when none is named
+    pub unit: Option<String>,
+    /// In the language of Graphviz
+    #[arg(long, conflicts_with = "json")]
+    pub dot: bool,
+    /// Who needs it, instead
+    #[arg(long)]
+    pub reverse: bool,
+    /// One JSON object: {"units": [...], "ties": [...]}
     #[arg(long)]
     pub json: bool,
 }

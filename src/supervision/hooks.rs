@@ -19,6 +19,14 @@ pub struct Hooks {
     pub stop_post: Vec<Hook>,
 }
 
+impl Hooks {
+    /// Whether any run before the service counts as up.
+    #[must_use]
+    pub fn has_before_up(&self) -> bool {
+        !self.start_pre.is_empty() || !self.start_post.is_empty()
+    }
+}
+
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {

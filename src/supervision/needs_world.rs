@@ -26,6 +26,8 @@ pub struct Alive {
 #[derive(Debug, Clone)]
 pub struct World {
     pub units: Vec<Unit>,
+    /// How many may be starting at once.
+    pub most: usize,
     pub supervisor: Supervisor,
     pub now: Moment,
     pub next_pid: Pid,
@@ -73,11 +75,13 @@ pub fn moves() -> Vec<Move> {
 }
 
 impl World {
-    pub fn new(units: Vec<Unit>) -> Self {
+    pub fn new(units: Vec<Unit>, most: usize) -> Self {
         let mut supervisor = Supervisor::default();
+        supervisor.limit_starting(most);
         supervisor.load(units.clone(), 0);
         Self {
             units,
+            most,
             supervisor,
             now: 0,
             next_pid: 100,
@@ -170,6 +174,7 @@ impl World {
                 let before = self.wants();
                 self.looks.clear();
                 self.supervisor = Supervisor::default();
+                self.supervisor.limit_starting(self.most);
                 self.supervisor.load(self.units.clone(), self.now);
                 for (name, record) in self.saved.clone() {
                     let alive = self.alive.get_mut(&name);
@@ -209,6 +214,13 @@ impl World {
             for action in actions {
                 self.perform_one(action)?;
             }
+        }
+        let (taken, waiting) = self.supervisor.turns();
+        if self.most != 0 && taken.len() > self.most {
+            return Err(format!("{taken:?} have a turn"));
+        }
+        if taken.len() < self.most && !waiting.is_empty() {
+            return Err(format!("{waiting:?} wait for a turn that is free"));
         }
         for (name, service) in self.supervisor.services() {
             let lives = self.alive.contains_key(name.as_str());
@@ -256,6 +268,10 @@ impl World {
             }
             Action::Look { unit, number } => {
                 self.looks.insert(unit.name.to_string(), number);
+            }
+            // Everybody only waits: what works comes up by itself, or holds others up for a while.
+            Action::Weigh { name, start } => {
+                self.supervisor.weighed(name.as_str(), start, Some(0), self.now);
             }
             Action::SetLimits { .. }
             | Action::Report { .. }

@@ -17,6 +17,7 @@ use super::name::UnitName;
 use super::service::State;
 use super::status::Problem;
 use super::supervisor::{Slot, Supervisor};
+use super::times::Origin;
 use super::unit::Unit;
 use super::why::{Because, Why};
 use super::{Moment, Order, Want};
@@ -182,7 +183,7 @@ impl Supervisor {
         for name in back {
             // As at boot: one that comes back ends nobody.
             if self.beaten_by(&name).is_none() {
-                self.want_up(&name, now);
+                self.want_up(&name, Origin::Enabled, now);
             }
         }
         for name in going {

@@ -110,6 +110,8 @@ pub struct Rig {
     /// The last look: whose, and its number.
     pub looking: Option<(String, u64)>,
     pub saved: BTreeMap<String, Record>,
+    /// The processor time that each has used, in microseconds, when somebody asks.
+    pub used: BTreeMap<String, u64>,
     pub last: BTreeMap<(String, bool), Pid>,
     next_pid: Pid,
 }
@@ -123,6 +125,7 @@ impl Rig {
             look: Some(Looked::Met),
             looking: None,
             saved: BTreeMap::new(),
+            used: BTreeMap::new(),
             last: BTreeMap::new(),
             next_pid: 100,
         };
@@ -271,6 +274,10 @@ impl Rig {
                 }
             }
             Action::Report { text, .. } => self.done.push(format!("report {text}")),
+            Action::Weigh { name, start } => {
+                let used = self.used.get(name.as_str()).copied();
+                self.supervisor.weighed(name.as_str(), start, used, self.now);
+            }
             Action::ReportStuck { .. }
             | Action::FindMain { .. }
             | Action::RemoveLeaf { .. }

@@ -7,6 +7,7 @@ use super::hooks::{self, Over};
 use super::record::Others;
 use super::service_life::{Life, Main};
 use super::status::StateWord;
+use super::times::{Origin, Pending, Times, Waited};
 use super::unit::{Millis, Reload, Unit};
 use super::why::{Because, Exit, Why};
 use super::{Action, Event, Moment, Pid, Role, Want, Who};
@@ -126,8 +127,8 @@ pub enum State {
 pub enum Input {
     /// Dependencies allow it: start now.
     Begin,
-    /// Dependencies do not allow it: wait.
-    Block,
+    /// This does not allow it: wait.
+    Block(Waited),
     /// The answer to a look at its conditions, with the look's number.
     Looked(u64, Looked),
     /// It shall not start now, for this reason.
@@ -169,6 +170,9 @@ pub struct Service {
     pub(super) older: Vec<String>,
     /// How many looks at its conditions were asked for.
     pub(super) looks: u64,
+    pub(super) times: Option<Box<Times>>,
+    pub(super) pending: Pending,
+    pub(super) origin: Option<Origin>,
     /// What another build has kept about this start.
     pub(super) others: Option<Box<Others>>,
 }
@@ -189,6 +193,9 @@ impl Service {
             last_exit: None,
             older: Vec::new(),
             looks: 0,
+            times: None,
+            pending: Pending::default(),
+            origin: None,
             others: None,
         }
     }
@@ -354,7 +361,10 @@ impl Service {
         let state = std::mem::replace(&mut self.state, State::Blocked);
         self.state = match input {
             Input::Begin => self.begin(state, now, out),
-            Input::Block => block(state),
+            Input::Block(waits_for) => {
+                self.note_block(&state, waits_for);
+                block(state)
+            }
             Input::Looked(number, looked) => self.looked(state, number, looked, now, out),
             Input::Rest(why) => Self::stay_down(state, why),
             Input::End(because) => self.end(state, because, now, out),
@@ -366,6 +376,7 @@ impl Service {
         };
         let to = self.word();
         if from != to {
+            self.note_change(from, now);
             self.since = now;
             let name = self.unit.name.clone();
             out.push(Action::Changed { name, start: self.starts, from, to, why: self.why() });
@@ -379,14 +390,14 @@ impl Service {
     }
 
     fn begin(&mut self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
-        match state {
+        match &state {
             State::Down { .. }
             | State::Blocked
             | State::Waiting { .. }
             | State::Done
             | State::Failed { .. } => {}
             // Law 1: nothing starts over living processes.
-            busy @ (State::Looking { .. }
+            State::Looking { .. }
             | State::Preparing { .. }
             | State::Starting { .. }
             | State::Finishing { .. }
@@ -394,17 +405,23 @@ impl Service {
             | State::Reloading { .. }
             | State::Stopping { .. }
             | State::Killing { .. }
-            | State::Clearing { .. }) => return busy,
+            | State::Clearing { .. } => return state,
         }
         // A restart after its own end asks nothing again.
         if !self.unit.conditions.is_empty() && self.attempts == 0 {
             return self.look_at_conditions(out);
         }
-        self.begin_steps(now, out)
+        self.begin_steps(&state, now, out)
     }
 
-    /// The first step of a start.
-    pub(super) fn begin_steps(&mut self, now: Moment, out: &mut Vec<Action>) -> State {
+    /// The first step of a start, from this state.
+    pub(super) fn begin_steps(
+        &mut self,
+        from: &State,
+        now: Moment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        self.note_begin(from, now);
         // Every attempt since a person's order is a restart, also one that was blocked in between.
         self.restarts = self.restarts.saturating_add(u32::from(self.attempts > 0));
         self.others = None;

@@ -53,7 +53,7 @@ impl Service {
             return state;
         }
         match looked {
-            Looked::Met => self.begin_steps(now, out),
+            Looked::Met => self.begin_steps(&state, now, out),
             Looked::Skip(what) => {
                 self.want = Want::Down;
                 State::Down { why: Why::Skipped(what) }

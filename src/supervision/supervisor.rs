@@ -8,6 +8,8 @@ use super::name::UnitName;
 use super::record::Record;
 use super::service::{Input, Service, State};
 use super::status::StateWord;
+use super::times::{Origin, Waited};
+use super::turns::Turns;
 use super::unit::Unit;
 use super::wants::is_executed;
 use super::why::{Because, Obstacle, Why};
@@ -49,6 +51,7 @@ pub struct Supervisor {
     pub(super) restless: BTreeSet<UnitName>,
     pub(super) actions: Vec<Action>,
     going_down: bool,
+    pub(super) turns: Turns,
 }
 
 impl Supervisor {
@@ -60,6 +63,7 @@ impl Supervisor {
             return;
         };
         slot.service.adopt(record, populated, now, &mut self.actions);
+        // One that was starting already takes no turn: it may have given its own back before.
         self.keep_deadline(&name);
         self.wake_around(&name);
     }
@@ -88,7 +92,7 @@ impl Supervisor {
                     let why = Why::Ended(Because::Conflicts(rival.to_string()));
                     self.apply(name, Input::Rest(why), now);
                 }
-                None => self.want_up(name, now),
+                None => self.want_up(name, Origin::Enabled, now),
             }
         }
         self.settle(now);
@@ -111,13 +115,13 @@ impl Supervisor {
                 ) {
                     self.apply(&name, Input::End(Because::Restart), now);
                 }
-                self.want_up(&name, now);
+                self.want_up(&name, Origin::Asked, now);
             }
             Order::Restart => {
                 if !matches!(slot.service.word(), StateWord::Down | StateWord::Blocked) {
                     self.apply(&name, Input::End(Because::Restart), now);
                 }
-                self.want_up(&name, now);
+                self.want_up(&name, Origin::Asked, now);
             }
             Order::Stop => self.want_down(&name, &Because::Asked, now),
             Order::Reload => {
@@ -173,8 +177,12 @@ impl Supervisor {
         let Some((name, _)) = get_mut(&mut self.slots, name) else {
             return;
         };
-        let may_begin = looked != Looked::Met || self.obstacles(name.as_str()).is_empty();
-        let input = if may_begin { Input::Looked(number, looked) } else { Input::Block };
+        let obstacles = self.obstacles(name.as_str());
+        let input = match obstacles.first().filter(|_| looked == Looked::Met) {
+            None => Input::Looked(number, looked),
+            Some(obstacle) => Input::Block(obstacle.waited()),
+        };
+        self.note_waits(&name, input == Input::Block(Waited::Turn));
         self.apply(&name, input, now);
         self.restless.insert(name);
         self.settle(now);
@@ -190,12 +198,14 @@ impl Supervisor {
             self.restless.insert(name);
             self.settle(now);
         }
+        self.tick_turns(now);
     }
 
     /// When [`Supervisor::tick`] will do something.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let first = self.deadlines.first().map(|(at, _)| *at);
+        first.into_iter().chain(self.turns.deadline()).min()
     }
 
     /// What the loop must do, in this order. Empties the list.
@@ -241,8 +251,22 @@ impl Supervisor {
         let seen = |service: &Service| (service.word(), is_executed(service));
         let before = seen(&slot.service);
         slot.service.step(input, now, &mut self.actions);
-        let changed = before != seen(&slot.service);
+        let after = seen(&slot.service);
+        let changed = before != after;
         self.keep_deadline(name);
+        match (before.0, after.0) {
+            (from, to) if from == to => {}
+            (_, StateWord::Starting) => {
+                self.note_starting(name, true, now);
+                self.note_waits(name, false);
+            }
+            (_, to) => {
+                self.note_starting(name, false, now);
+                if to != StateWord::Blocked {
+                    self.note_waits(name, false);
+                }
+            }
+        }
         if changed {
             self.wake_around(name);
         }
@@ -299,7 +323,11 @@ impl Supervisor {
                 let obstacles = self.obstacles(name.as_str());
                 let stuck = obstacles.iter().any(Obstacle::is_for_good);
                 self.set_stuck(name, stuck);
-                let input = if obstacles.is_empty() { Input::Begin } else { Input::Block };
+                let input = match obstacles.first() {
+                    None => Input::Begin,
+                    Some(obstacle) => Input::Block(obstacle.waited()),
+                };
+                self.note_waits(name, input == Input::Block(Waited::Turn));
                 self.apply(name, input, now);
             }
             (Want::Down, State::Blocked | State::Looking { .. } | State::Waiting { .. }) => {

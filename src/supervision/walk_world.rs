@@ -409,6 +409,7 @@ impl World {
             Action::Look { number, .. } => self.look = Some(number),
             Action::Signal { .. }
             | Action::Report { .. }
+            | Action::Weigh { .. }
             | Action::ReportStuck { .. }
             | Action::FindMain { .. }
             | Action::Changed { .. } => {}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hooks::HookFailure;
 use super::name::UnitName;
+use super::times::Waited;
 use super::unit::Millis;
 
 /// How a process ended.
@@ -250,24 +251,32 @@ pub enum Obstacle {
     Ending(UnitName),
     /// It cannot live beside this one, and is wanted up.
     Beside(UnitName),
+    /// So many are starting that it must wait for its turn.
+    Turn,
 }
 
 impl Obstacle {
-    /// The other unit.
+    /// The other unit, where one is in the way.
     #[must_use]
-    pub const fn unit(&self) -> &UnitName {
+    pub const fn unit(&self) -> Option<&UnitName> {
         match self {
             Self::NotYet(unit) | Self::Never(unit, _) | Self::Ending(unit) | Self::Beside(unit) => {
-                unit
+                Some(unit)
             }
+            Self::Turn => None,
         }
+    }
+
+    /// What is waited for because of it.
+    pub(super) fn waited(&self) -> Waited {
+        self.unit().map_or(Waited::Turn, |unit| Waited::Unit(unit.to_string()))
     }
 
     /// Whether waiting will not help.
     #[must_use]
     pub const fn is_for_good(&self) -> bool {
         match self {
-            Self::NotYet(_) | Self::Ending(_) => false,
+            Self::NotYet(_) | Self::Ending(_) | Self::Turn => false,
             Self::Never(..) | Self::Beside(_) => true,
         }
     }
@@ -277,6 +286,7 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotYet(unit) => write!(f, "waits for {unit}"),
+            Self::Turn => f.write_str("waits for its turn: as many as may be are starting"),
             Self::Never(unit, what) => write!(f, "needs {unit}, which {what}"),
             Self::Ending(unit) => write!(f, "waits for the end of {unit}: they conflict"),
             Self::Beside(unit) => write!(f, "conflicts with {unit}, which is wanted up"),

@@ -8,6 +8,7 @@
 //! - `drop_ins`: several unit directories, drop-ins and masks.
 //! - `hooks`: what runs before and after a service.
 //! - `conditions`: starts that are skipped, and units that cannot live beside each other.
+//! - `boot`: whose turn it is to start, and what is told of a boot afterwards.
 //! - `order`: dependencies, and units that are wrong.
 //! - `reload`: unit files that change under services that live.
 //! - `findings`: what a machine lacks of what a unit needs.
@@ -23,6 +24,7 @@
 mod house;
 
 mod birth;
+mod boot;
 mod client;
 mod conditions;
 mod daemons;
