@@ -16,7 +16,15 @@ fn root() -> PathBuf {
 
 /// Why a schema cannot refuse some of the bad units.
 const ONLY_THE_READER: &[(&str, &[&str])] = &[
-    ("the file's name is no part of its text", &["cgroup.procs", "name with blank", "getty@"]),
+    (
+        "the file's name is no part of its text",
+        &["cgroup.procs", "name with blank", "parameters-in-a-unit"],
+    ),
+    (
+        "what is wrong stands in its drop-ins",
+        &["drop-in-add", "drop-in-broken", "drop-in-text", "drop-in-values"],
+    ),
+    ("only an instance has the value", &["template-specifier@"]),
     ("it compares two values", &["restart-pauses", "environment-list-duplicate"]),
     ("for YAML the byte is the end of a line as good as any", &["carriage-return"]),
     ("no number is less or more than NaN, and JSON has none", &["duration-nan"]),

@@ -268,6 +268,14 @@ fn yaml_itself_may_be_written_in_every_way() {
     assert_eq!(good("%YAML 1.2\n---\ncommand: a\n...\n").command, ["a"]);
 }
 
+/// What is said of a template with this text, and of its instances.
+fn template_mistakes(text: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("x@.yml"), text).unwrap();
+    let bad = read_directory(dir.path()).unwrap().bad;
+    bad.iter().map(|bad| shown(&bad.diagnostics)).collect()
+}
+
 #[test]
 fn every_example_of_a_key_is_read() {
     for key in about() {
@@ -275,8 +283,14 @@ fn every_example_of_a_key_is_read() {
             let context = match key.name {
                 "command" => "",
                 "remain_after_exit" => "command: a\ntype: oneshot\n",
+                "instances" => "command: a\nparameters: {baud: 1}\n",
                 _ => "command: a\n",
             };
+            if ["parameters", "instances"].contains(&key.name) {
+                let text = format!("{context}{}: {example}\n", key.name);
+                assert_eq!(template_mistakes(&text), "", "{text}");
+                continue;
+            }
             good(&format!("{context}{}: {example}\n", key.name));
         }
     }
