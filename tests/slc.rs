@@ -99,6 +99,34 @@ fn a_plan_is_shown_and_a_mistake_ends_it() {
 }
 
 #[test]
+fn a_boot_is_told_in_five_ways() {
+    let service = Service::new();
+    for (args, wanted) in [
+        (&["blame"][..], "        100 ms  cron\n        100 ms  nginx\n"),
+        (
+            &["critical-chain"],
+            "nginx  up at 200 ms, +100 ms  (waited 100 ms for cron)\n└─ cron  up at 100 ms, +100 ms\n",
+        ),
+        (&["graph"], "nginx  up\n└─ cron  up  (after)\n"),
+        (
+            &["why", "nginx"],
+            "nginx: up for 8 s\n    start 1 began 100 ms after it was due: it waited for cron; up 100 ms \
+             later\n    wanted up: its unit is enabled\n",
+        ),
+    ] {
+        assert_eq!(service.run(args), (0, wanted.to_owned(), String::new()), "{args:?}");
+        let (code, out, _) = service.run(&[args, &["--json"]].concat());
+        assert!(code == 0 && serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{out}");
+    }
+    let (code, out, _) = service.run(&["plot"]);
+    assert!(code == 0 && out.starts_with("<svg ") && out.ends_with("</svg>\n"), "{out}");
+    for command in ["why", "graph", "critical-chain"] {
+        let (code, _, err) = service.run(&[command, "ngnix"]);
+        assert_eq!((code, err.as_str()), (4, "slc: no such unit: ngnix; did you mean nginx?\n"));
+    }
+}
+
+#[test]
 fn an_order_without_a_unit_is_refused() {
     let service = Service::new();
     for verb in ["start", "stop", "restart"] {

@@ -224,6 +224,8 @@ fn unknown(start: u64, now: Moment) -> Record {
         attempts: 0,
         limited: false,
         older: Vec::new(),
+        times: None,
+        origin: None,
         others: supervision::record::Others::new(),
     }
 }

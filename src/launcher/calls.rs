@@ -36,6 +36,19 @@ enum Item {
     Decided(Outcome),
 }
 
+/// The last order for a unit.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// What was ordered.
+    pub order: Order,
+    /// By which process.
+    pub pid: i32,
+    /// Of which user.
+    pub uid: u32,
+    /// When: milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
 /// A call whose answer waits until all its units have come to rest.
 #[derive(Debug)]
 struct Waiting {
@@ -139,6 +152,7 @@ impl Launcher {
             Request::Kill { unit, signal, who } => self.kill_members(&unit, signal, who, peer),
             Request::ReadUnits(wish) => return self.plan_asked(id, wish, Intent::CarryOut, peer),
             Request::Plan(wish) => return self.plan_asked(id, wish, Intent::Show, peer),
+            Request::Graph => Ok(self.web()),
             Request::Watch => return self.calls.watchers.push(id),
             Request::Version => Ok(self.version()),
             Request::Power(power) => {
@@ -261,7 +275,8 @@ impl Launcher {
         log::info!("{verb:?} {} asked for by pid {pid} (user {uid})", units.join(" "));
         let mut waiting = Waiting { order, items: Vec::new(), open: 0 };
         for name in names {
-            self.asked_by.insert(name.clone(), (peer.pid, peer.uid));
+            let at = clock::wall_ms();
+            self.asked_by.insert(name.clone(), Asked { order, pid, uid, at });
             let was_alive = self.word(&name).is_some_and(StateWord::is_alive);
             let item = match self.supervisor.ask(order, name.as_str(), now) {
                 Err(refusal) => Item::Decided(self.outcome(&name, false, refusal.to_string())),

@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 
 use super::Launcher;
+use super::calls::Asked;
 use crate::kernel::process::{self, Process};
 use crate::kernel::{accounting, clock};
+use crate::protocol::Reply;
+use crate::protocol::message::Web;
 use crate::supervision::name::UnitName;
+use crate::supervision::nodes::Node;
 use crate::supervision::service::{Service, State};
 use crate::supervision::service_life::Life;
 use crate::supervision::status::{MAX_TREE, ProcessStatus, Status, Summary};
 use crate::supervision::unit::Millis;
-use crate::supervision::why::{Because, Obstacle, Why};
-use crate::supervision::{Moment, Pid, Want};
+use crate::supervision::why::{Because, Obstacle, Span, Why};
+use crate::supervision::{Moment, Order, Pid, Want};
 
 impl Launcher {
     /// One line of the list.
@@ -34,6 +38,34 @@ impl Launcher {
         }
     }
 
+    /// All units, with what binds them and when they started.
+    pub(super) fn web(&self) -> Reply {
+        let clocks = Clocks::now();
+        let units = self.supervisor.services().map(|(name, service)| {
+            let obstacles = self.supervisor.obstacles(name.as_str());
+            let mut node = Node::of(service, &obstacles);
+            node.why = self.summary(name, service, clocks).why;
+            node.last_order = self.last_order(name, clocks);
+            node
+        });
+        Reply::Web(Web { now: clocks.monotonic, wall: clocks.wall, units: units.collect() })
+    }
+
+    /// "restart by pid 812 of user 0, 12 s ago"; empty when this supervisor was given none.
+    fn last_order(&self, name: &UnitName, clocks: Clocks) -> String {
+        let Some(Asked { order, pid, uid, at }) = self.asked_by.get(name) else {
+            return String::new();
+        };
+        let word = match order {
+            Order::Start => "start",
+            Order::Stop => "stop",
+            Order::Restart => "restart",
+            Order::Reload => "reload",
+        };
+        let ago = Span(clocks.wall.saturating_sub(*at));
+        format!("{word} by pid {pid} of user {uid}, {ago} ago")
+    }
+
     /// Why it is in its state; where a person wanted it, who.
     fn why(&self, name: &UnitName, service: &Service) -> String {
         let why = service.why();
@@ -46,7 +78,7 @@ impl Launcher {
             _ => false,
         };
         match self.asked_by.get(name).filter(|_| asked) {
-            Some((pid, uid)) => format!("{why} by pid {pid} of user {uid}"),
+            Some(Asked { pid, uid, .. }) => format!("{why} by pid {pid} of user {uid}"),
             None => why,
         }
     }
@@ -69,9 +101,10 @@ impl Launcher {
         let entry = life.and_then(|life| self.leaves.get(name, life.start));
         let members = entry.and_then(|entry| entry.leaf.members().ok()).unwrap_or_default();
         let group = self.tree.group_path(name.as_str());
-        let waiting_for = self.supervisor.obstacles(name.as_str()).into_iter().map(|obstacle| {
-            let (Obstacle::NotYet(unit) | Obstacle::Never(unit, _)) = obstacle;
-            unit.to_string()
+        let obstacles = self.supervisor.obstacles(name.as_str()).into_iter();
+        let waiting_for = obstacles.filter_map(|obstacle| match obstacle {
+            Obstacle::NotYet(unit) | Obstacle::Never(unit, _) => Some(unit.to_string()),
+            Obstacle::Turn => None,
         });
         let is_blocked = service.word() == crate::supervision::status::StateWord::Blocked;
         Status {

@@ -59,7 +59,7 @@ use crate::supervision::{Action, Moment, Pid};
 use crate::unit_file::{Directories, Unreadable};
 
 use births::Births;
-use calls::Calls;
+use calls::{Asked, Calls};
 use chores::{Chore, Chores};
 use going_down::GoingDown;
 use lane::Lane;
@@ -183,8 +183,8 @@ struct Launcher {
     readers: Readers,
     /// Processes of an earlier supervisor's starts that are no children of ours.
     adopted: HashMap<Pid, (Start, OwnedFd)>,
-    /// Who last gave an order for a unit: process and user.
-    asked_by: HashMap<UnitName, (i32, u32)>,
+    /// The last order for each unit.
+    asked_by: HashMap<UnitName, Asked>,
     /// Limits that this system cannot hold, in words.
     missing_limits: HashMap<UnitName, Vec<String>>,
     /// What the rules asked for and was not done yet.
@@ -300,6 +300,7 @@ impl Launcher {
             options,
             _lock: lock,
         };
+        launcher.supervisor.limit_starting(launcher.options.most_starting());
         launcher.watch_descriptors()?;
         launcher.begin(read, &groups);
         Ok(launcher)

@@ -4,6 +4,20 @@ use std::path::PathBuf;
 
 use crate::journal;
 
+/// How many services may be starting at once for each processor.
+const STARTING_A_PROCESSOR: usize = 4;
+
+impl Options {
+    /// How many services may be starting at once; 0 means no limit.
+    #[must_use]
+    pub fn most_starting(&self) -> usize {
+        self.max_starting.unwrap_or_else(|| {
+            let processors = std::thread::available_parallelism();
+            processors.map_or(0, |count| count.get() * STARTING_A_PROCESSOR)
+        })
+    }
+}
+
 /// Supervises the services that the unit files describe.
 ///
 /// Every start of a service is born in its own cgroup v2 leaf; the leaf says whether the service
@@ -33,6 +47,9 @@ pub struct Options {
     /// 82 or 83, for an init that waits for it
     #[arg(long)]
     pub under_init: bool,
+    /// How many services may be starting at once; 0 means no limit [default: 4 for each processor]
+    #[arg(long, value_name = "COUNT")]
+    pub max_starting: Option<usize>,
     /// When going down takes longer than this, everything that is left is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 90)]
     pub shutdown_timeout: u64,

@@ -9,7 +9,7 @@ use super::chores::Chore;
 use super::leaves::{End, Start};
 use super::{Launcher, STARTS_A_TURN};
 use crate::kernel::leaf::{Leaf, LeafDir};
-use crate::kernel::{files, heap, process};
+use crate::kernel::{accounting, files, heap, process};
 use crate::supervision::main_process::{self, Member};
 use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
@@ -79,6 +79,7 @@ impl Launcher {
             Action::KillTree { name, start } => self.kill_tree(&name, start, now),
             Action::ReportStuck { name, start } => self.report_stuck(&name, start),
             Action::FindMain { name, start } => self.find_main(&name, start, now),
+            Action::Weigh { name, start } => self.weigh(&name, start, now),
             Action::RemoveLeaf { name, start } => self.remove_leaf(name, start, now),
             Action::SetLimits { unit } => self.change_limits(&unit),
             Action::Save { name, .. } => self.save(&name),
@@ -138,6 +139,12 @@ impl Launcher {
                 process.state
             );
         }
+    }
+
+    fn weigh(&mut self, name: &UnitName, start: u64, now: Moment) {
+        let entry = self.leaves.get(name, start);
+        let used = entry.and_then(|entry| accounting::cpu_usec(entry.leaf.path()));
+        self.supervisor.weighed(name.as_str(), start, used, now);
     }
 
     fn find_main(&mut self, name: &UnitName, start: u64, now: Moment) {

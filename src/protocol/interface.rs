@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::message::{
     Changed, Failure, Listing, Nothing, Outcomes, Planned, Reply, Request, Signalled, Statuses,
-    Verb, Version, Versioned, Who,
+    Verb, Version, Versioned, Web, Who,
 };
 use super::{DESCRIPTION, INTERFACE, wire};
 use crate::power::Power;
 use crate::supervision::diff::{KeyChange, When};
+use crate::supervision::nodes::{Edge, Hold, Node};
 use crate::supervision::plan::{Deed, Step, Wish};
 use crate::supervision::status::{
     Change, Mask, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
@@ -207,6 +208,36 @@ fn status(full: bool) -> Status {
     }
 }
 
+fn node(full: bool) -> Node {
+    Node {
+        name: text(),
+        description: text(),
+        kind: text(),
+        state: StateWord::Up,
+        since: 1,
+        why: text(),
+        because_of: full.then(text),
+        wanted: true,
+        origin: full.then(text),
+        needed_by: full.then(text),
+        last_order: text(),
+        enabled: true,
+        needs: vec![Edge { unit: text(), condition: text(), required: true }],
+        after: vec![text()],
+        held_by: vec![Hold { unit: full.then(text), text: text(), hopeless: true }],
+        start: 1,
+        restarts: 1,
+        last_exit: text(),
+        next: full.then_some(1),
+        due: full.then_some(1),
+        free: full.then_some(1),
+        began: full.then_some(1),
+        up: full.then_some(1),
+        waited_for: full.then(text),
+        waited_turn: true,
+    }
+}
+
 /// Each method with a request that asks it and a reply to it.
 fn samples(full: bool) -> Vec<(Request, Reply)> {
     let problems = vec![Problem { name: text(), text: text() }];
@@ -256,6 +287,7 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
         ),
         (Request::ReadUnits(wish.clone()), Reply::Planned(planned.clone())),
         (Request::Plan(wish), Reply::Planned(planned)),
+        (Request::Graph, Reply::Web(Web { now: 1, wall: 1, units: vec![node(full)] })),
         (Request::Watch, Reply::Changed(Changed { change })),
         (Request::Version, Reply::Version(Versioned { version })),
         (Request::Power(Power::PowerOff), Reply::Nothing(Nothing {})),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::power::Power;
+use crate::supervision::nodes::Node;
 use crate::supervision::plan::{Step, Wish};
 use crate::supervision::status::{Change, Mask, Outcome, Problem, Status, Summary};
 
@@ -43,6 +44,8 @@ pub enum Request {
     ReadUnits(Wish),
     /// What [`Request::ReadUnits`] would do. Answer: [`Reply::Planned`].
     Plan(Wish),
+    /// All units, with what binds them and when they started. Answer: [`Reply::Web`].
+    Graph,
     /// Every change of state from now on. Answers: [`Reply::Changed`], again and again.
     Watch,
     /// Who answers. Answer: [`Reply::Version`].
@@ -68,7 +71,12 @@ impl Request {
             | Self::ReadUnits(_)
             | Self::Power(_)
             | Self::Upgrade { .. } => true,
-            Self::List | Self::Status { .. } | Self::Plan(_) | Self::Watch | Self::Version => false,
+            Self::List
+            | Self::Status { .. }
+            | Self::Plan(_)
+            | Self::Graph
+            | Self::Watch
+            | Self::Version => false,
         }
     }
 }
@@ -133,6 +141,8 @@ pub enum Reply {
     Signalled(Signalled),
     /// To [`Request::ReadUnits`] and [`Request::Plan`].
     Planned(Planned),
+    /// To [`Request::Graph`].
+    Web(Web),
     /// To [`Request::Watch`], once for each change.
     Changed(Changed),
     /// To [`Request::Version`].
@@ -193,6 +203,17 @@ pub struct Planned {
     pub steps: Vec<Step>,
     /// What is wrong. While there is anything, nothing is done.
     pub problems: Vec<Problem>,
+}
+
+/// All units, with what binds them and when they started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Web {
+    /// Now, on the monotonic clock of all moments in this answer, in milliseconds.
+    pub now: u64,
+    /// The same moment: milliseconds since the Unix epoch.
+    pub wall: u64,
+    /// One for each loaded unit, by name.
+    pub units: Vec<Node>,
 }
 
 /// One change of state.

@@ -110,6 +110,7 @@ fn ours(name: &str, given: &mut Map<String, Value>) -> Result<Option<Request>, F
         "List" => return Ok(Some(Request::List)),
         "ReadUnits" => return Ok(Some(Request::ReadUnits(wish(given)?))),
         "Plan" => return Ok(Some(Request::Plan(wish(given)?))),
+        "Graph" => return Ok(Some(Request::Graph)),
         "Watch" => return Ok(Some(Request::Watch)),
         "Version" => return Ok(Some(Request::Version)),
         "Status" => {
@@ -211,6 +212,7 @@ pub fn write_call(request: &Request) -> Vec<u8> {
         Request::Plan(Wish { only, restart }) => {
             ("Plan", json!({"only": only, "restart": restart}))
         }
+        Request::Graph => ("Graph", json!({})),
         Request::Watch => ("Watch", json!({})),
         Request::Version => ("Version", json!({})),
         Request::Power(Power::PowerOff) => ("PowerOff", json!({})),

@@ -187,6 +187,51 @@ pub(super) enum Command {
         json: bool,
     },
 
+    /// Why a unit is up, or is not: the chain of reasons down to the root, and who asked
+    #[command(after_help = "Example: slc why nginx")]
+    Why {
+        /// The unit
+        unit: String,
+        /// One JSON object: {"unit": ..., "reasons": [...]}
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Who needs whom, with states, as a tree
+    #[command(after_help = "Examples: slc graph nginx\n          \
+                            slc graph --dot | dot -Tsvg > units.svg")]
+    Graph(Drawing),
+
+    /// How long the last start of each unit took until it was up, slowest first
+    #[command(after_help = "Example: slc blame --json | jq -r '.units[0].unit'")]
+    Blame {
+        /// One JSON object: {"units": [...]}
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Which chain of waits decided when a unit was up
+    #[command(after_help = "Example: slc critical-chain nginx\n\n\
+                      Times count from when the first unit of the boot was due; + is what a unit \
+                      took itself.")]
+    CriticalChain {
+        /// The unit; the one that was up last in the boot when none is named
+        unit: Option<String>,
+        /// One JSON object: {"chain": [...]}
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// A picture of the boot (SVG), for a browser
+    #[command(after_help = "Example: slc plot > boot.svg\n\n\
+                      Units whose last start came after ten quiet seconds are not drawn without \
+                      --all.")]
+    Plot {
+        /// Also starts that were long after the boot
+        #[arg(long)]
+        all: bool,
+    },
+
     /// Send a signal to the processes of a unit
     #[command(after_help = "Example: slc kill --signal HUP --who main nginx")]
     Kill {
@@ -315,6 +360,22 @@ pub(super) struct Order {
     pub json: bool,
 }
 
+/// What to draw of the dependencies, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Drawing {
+    /// Only what this unit needs; all units when none is named
+    pub unit: Option<String>,
+    /// In the language of Graphviz
+    #[arg(long, conflicts_with = "json")]
+    pub dot: bool,
+    /// Who needs it, instead
+    #[arg(long)]
+    pub reverse: bool,
+    /// One JSON object: {"units": [...], "ties": [...]}
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What a reload is to do.
 #[derive(Debug, clap::Args)]
 pub(super) struct Wished {
@@ -393,78 +454,4 @@ fn who(text: &str) -> Result<Who, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::{CommandFactory, Parser};
-
-    use super::{Args, Command, seconds};
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn every_command_has_an_example() {
-        for command in Args::command().get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains(&format!("slc {}", command.get_name())), "{help}");
-        }
-    }
-
-    #[test]
-    fn signals_are_those_of_unit_files() {
-        let number =
-            |text: &str| match Args::try_parse_from(["slc", "kill", "nginx", "--signal", text])?
-                .command
-            {
-                Command::Kill { signal, .. } => Ok(signal),
-                other => panic!("{other:?}"),
-            };
-        let signals = [
-            ("HUP", 1),
-            ("sighup", 1),
-            ("1", 1),
-            ("RTMIN+3", 37),
-            ("SIGRTMIN+3", 37),
-            ("RTMAX-1", 63),
-        ];
-        for (text, expected) in signals {
-            assert_eq!(number(text).map_err(|error: clap::Error| error.kind()), Ok(expected));
-        }
-        for text in ["0", "65", "FOO", ""] {
-            assert!(number(text).is_err(), "{text}");
-        }
-        let error = number("TREM").unwrap_err().to_string();
-        assert!(error.contains("did you mean TERM?"), "{error}");
-    }
-
-    #[test]
-    fn only_a_reload_does_without_a_unit() {
-        for verb in ["start", "stop", "restart"] {
-            for option in ["--no-wait", "--json"] {
-                assert!(Args::try_parse_from(["slc", verb, option]).is_err(), "{verb} {option}");
-            }
-            assert!(Args::try_parse_from(["slc", verb, "--no-wait", "a", "b"]).is_ok(), "{verb}");
-        }
-        assert!(Args::try_parse_from(["slc", "reload", "--json"]).is_ok());
-        assert!(Args::try_parse_from(["slc", "reload", "--restart", "--only", "a", "b"]).is_ok());
-        for order in [&["reload", "a", "--restart"][..], &["reload", "a", "--only", "b"]] {
-            assert!(Args::try_parse_from([&["slc"], order].concat()).is_err(), "{order:?}");
-        }
-    }
-
-    #[test]
-    fn times_are_above_zero() {
-        assert_eq!(seconds("0.5").unwrap().as_millis(), 500);
-        for text in ["0", "-1", "x", "inf", "NaN", "1e99", ""] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn options_for_all_commands_may_stand_behind_the_command() {
-        let args = Args::parse_from(["slc", "stop", "a", "--socket", "/s", "--timeout", "2"]);
-        assert_eq!(args.socket().to_str(), Some("/s"));
-        assert!(matches!(args.command, Command::Stop(order) if order.units == ["a"]));
-    }
-}
+mod tests;

@@ -81,7 +81,8 @@ fn zsh(script: &str) -> String {
         let is_unit = line.starts_with("'*::units")
             || line.starts_with("':unit ")
             || line.starts_with("'*:units")
-            || line.starts_with("':unit:");
+            || line.starts_with("':unit:")
+            || line.starts_with("'::unit ");
         let line = if is_unit { line.replace(":_default'", ":_slc_units'") } else { line.into() };
         let _ = writeln!(out, "{line}");
         // The functions of the script must be there before it ends by calling one.

@@ -4,19 +4,23 @@
 //! renderings are pure functions of the answer and a [`style::Style`].
 
 mod args;
+mod blame;
 mod cat;
+mod chain;
 mod check;
 mod completions;
 mod edit;
 mod enable;
 mod end;
 mod enter;
+mod graph;
 mod help;
 mod journal;
 mod list;
 mod man;
 mod orders;
 mod plan;
+mod plot;
 mod power;
 mod status;
 pub mod style;
@@ -25,6 +29,8 @@ mod tree;
 mod unit_dirs;
 mod upgrade;
 mod watch;
+mod web;
+mod why;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -87,6 +93,13 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         }
         Command::Reload { order, .. } => orders::run(supervisor, orders::Verb::Reload, order),
         Command::Plan { wished, json } => plan::show(supervisor, wished, *json, &style()),
+        Command::Why { unit, json } => why::run(supervisor, unit, *json, &style()),
+        Command::Graph(drawing) => graph::run(supervisor, drawing, &style()),
+        Command::Blame { json } => blame::run(supervisor, *json, &style()),
+        Command::CriticalChain { unit, json } => {
+            chain::run(supervisor, unit.as_deref(), *json, &style())
+        }
+        Command::Plot { all } => plot::run(supervisor, *all, &style()),
         Command::Kill { signal, who, unit } => orders::kill(supervisor, unit, *signal, *who),
         Command::Enter { unit, command } => enter::run(supervisor, unit, command),
         Command::Journal(wanted) => journal::run(supervisor, wanted, &style()),

@@ -26,6 +26,7 @@
 //! 2. The system going down: then nothing starts.
 //! 3. What a person wants: [`Want`], changed by [`Order`]s only, and by an end that is final.
 //! 4. What dependencies allow: `blocked` until they do; a stop waits for those that depend on it.
+//!    Then its turn, where only so many may be starting at once (`turns.rs`).
 //! 5. The unit's restart policy, and its limit.
 //! 6. The back-off's time.
 //!
@@ -47,6 +48,7 @@ pub mod name;
 mod needs_walk;
 #[cfg(test)]
 mod needs_world;
+pub mod nodes;
 #[cfg(test)]
 mod order_tests;
 pub mod outcome;
@@ -65,6 +67,10 @@ mod service_time;
 mod service_world;
 pub mod status;
 pub mod supervisor;
+pub mod times;
+#[cfg(test)]
+mod times_tests;
+mod turns;
 pub mod unit;
 #[cfg(test)]
 mod walk;
@@ -219,6 +225,14 @@ pub enum Action {
     },
     /// Look for the main process and answer with [`Event::MainFound`].
     FindMain {
+        /// The unit.
+        name: UnitName,
+        /// The start.
+        start: u64,
+    },
+    /// Say how much processor time this start has used, by [`supervisor::Supervisor::weighed`]:
+    /// others wait for their turn to start, and one that only waits must not take one.
+    Weigh {
         /// The unit.
         name: UnitName,
         /// The start.

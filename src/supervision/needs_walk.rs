@@ -5,6 +5,7 @@
 //!
 //! - nothing began before what its unit asks of the others had come about;
 //! - nobody was asked to end while another that goes after it, and is to end too, still lived;
+//! - no more than may be are starting at once, as far as they do not only wait;
 //! - a unit that is blocked for good says so;
 //! - if from here on the world behaves, everybody comes to rest in what is wanted, or is blocked
 //!   by something that waiting will not help;
@@ -15,6 +16,7 @@
 use std::collections::HashMap;
 
 use super::needs_world::{Move, World, moves};
+use super::record::Record;
 use super::rig::{after, named, need, needing, with_stop_command};
 use super::service::State;
 use super::status::StateWord;
@@ -87,16 +89,19 @@ impl World {
 
     /// What tells two worlds apart, without the trail. A deadline counts as a distance.
     fn key(&self) -> String {
-        let services: Vec<_> = self.supervisor.services().collect();
-        format!("{services:?} {:?} {:?} {}", self.alive, self.saved, self.now)
+        let services = self.supervisor.services();
+        let services: Vec<_> = services.map(|(_, service)| service.without_history()).collect();
+        let saved: Vec<_> = self.saved.values().map(Record::without_history).collect();
+        let turns = self.supervisor.turns();
+        format!("{services:?} {:?} {saved:?} {} {turns:?}", self.alive, self.now)
     }
 }
 
 /// Walks every sequence of at most `depth` moves. Gives the number of worlds.
-fn walk(units: &[Unit], depth: usize) -> usize {
+fn walk(units: &[Unit], most: usize, depth: usize) -> usize {
     let moves = moves();
     let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut open = vec![(World::new(units.to_vec()), depth)];
+    let mut open = vec![(World::new(units.to_vec(), most), depth)];
     let mut worlds = 0;
     while let Some((world, left)) = open.pop() {
         for step in &moves {
@@ -130,7 +135,7 @@ fn walk(units: &[Unit], depth: usize) -> usize {
 }
 
 fn walk_well(units: [Unit; 3], depth: usize) {
-    let worlds = walk(&units, depth);
+    let worlds = walk(&units, 0, depth);
     println!("{worlds} worlds");
     assert!(worlds > 1_000, "only {worlds} worlds were tried");
 }
@@ -188,4 +193,16 @@ fn a_goes_after_b_also_when_b_cannot_come() {
     let c =
         Unit { restart: Restart { policy: RestartPolicy::No, ..named("c").restart }, ..named("c") };
     walk_well([after(named("a"), &["b"]), needing(named("b"), &["c"]), c], DEPTH);
+}
+
+/// Nobody waits for ever where only one may be starting at once, not even for one that needs the
+/// other to come up: who only waits holds no turn.
+#[test]
+fn only_one_may_be_starting_at_once() {
+    let told = |unit: Unit| Unit { kind: Kind::Notify, ..unit };
+    let once = |unit: Unit| Unit { kind: Kind::Oneshot { remain_after_exit: true }, ..unit };
+    let units = [told(named("a")), once(needing(named("b"), &["a"])), told(named("c"))];
+    let worlds = walk(&units, 1, DEPTH);
+    println!("{worlds} worlds");
+    assert!(worlds > 1_000, "only {worlds} worlds were tried");
 }

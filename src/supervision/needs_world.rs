@@ -25,6 +25,8 @@ pub struct Alive {
 #[derive(Debug, Clone)]
 pub struct World {
     pub units: Vec<Unit>,
+    /// How many may be starting at once.
+    pub most: usize,
     pub supervisor: Supervisor,
     pub now: Moment,
     pub next_pid: Pid,
@@ -66,11 +68,13 @@ pub fn moves() -> Vec<Move> {
 }
 
 impl World {
-    pub fn new(units: Vec<Unit>) -> Self {
+    pub fn new(units: Vec<Unit>, most: usize) -> Self {
         let mut supervisor = Supervisor::default();
+        supervisor.limit_starting(most);
         supervisor.load(units.clone(), 0);
         Self {
             units,
+            most,
             supervisor,
             now: 0,
             next_pid: 100,
@@ -152,6 +156,7 @@ impl World {
                 }
                 let before = self.wants();
                 self.supervisor = Supervisor::default();
+                self.supervisor.limit_starting(self.most);
                 self.supervisor.load(self.units.clone(), self.now);
                 for (name, record) in self.saved.clone() {
                     let alive = self.alive.get_mut(&name);
@@ -191,6 +196,13 @@ impl World {
             for action in actions {
                 self.perform_one(action)?;
             }
+        }
+        let (taken, waiting) = self.supervisor.turns();
+        if self.most != 0 && taken.len() > self.most {
+            return Err(format!("{taken:?} have a turn"));
+        }
+        if taken.len() < self.most && !waiting.is_empty() {
+            return Err(format!("{waiting:?} wait for a turn that is free"));
         }
         for (name, service) in self.supervisor.services() {
             let lives = self.alive.contains_key(name.as_str());
@@ -234,6 +246,10 @@ impl World {
             }
             Action::Save { name, record } => {
                 self.saved.insert(name.to_string(), record);
+            }
+            // Everybody only waits: what works comes up by itself, or holds others up for a while.
+            Action::Weigh { name, start } => {
+                self.supervisor.weighed(name.as_str(), start, Some(0), self.now);
             }
             Action::SetLimits { .. }
             | Action::ReportStuck { .. }

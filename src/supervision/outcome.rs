@@ -37,7 +37,7 @@ fn judge_start(service: &Service, obstacles: &[Obstacle]) -> Option<(bool, Strin
         State::Waiting { .. } => Some((false, service.why())),
         State::Blocked => match obstacles.first() {
             Some(never @ Obstacle::Never(..)) => Some((false, never.to_string())),
-            Some(Obstacle::NotYet(_)) | None => None,
+            Some(Obstacle::NotYet(_) | Obstacle::Turn) | None => None,
         },
         State::Starting { .. } | State::Stopping { .. } | State::Killing { .. } => None,
     }

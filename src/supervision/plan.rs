@@ -16,6 +16,7 @@ use super::name::UnitName;
 use super::service::State;
 use super::status::Problem;
 use super::supervisor::{Slot, Supervisor};
+use super::times::Origin;
 use super::unit::Unit;
 use super::why::{Because, Why};
 use super::{Moment, Order, Want};
@@ -175,7 +176,7 @@ impl Supervisor {
             }
         }
         self.link();
-        back.iter().for_each(|name| self.want_up(name));
+        back.iter().for_each(|name| self.want_up(name, Origin::Enabled));
         for name in going {
             self.want_down(&name, &Because::UnitGone, now);
         }

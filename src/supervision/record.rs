@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::status::StateWord;
+use super::times::{Origin, Times};
 use super::why::{Because, Why};
 use super::{Moment, Pid};
 
@@ -54,9 +55,23 @@ pub struct Record {
     /// Keys of the unit file that changed since this start, and count from the next one on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub older: Vec<String>,
+    /// When this start was due, began and came up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<Box<Times>>,
+    /// Who wanted it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What another build knows about this start, and gets back when its turn comes again.
     #[serde(flatten)]
     pub others: Others,
+}
+
+#[cfg(test)]
+impl Record {
+    /// Forgets what no decision rests on: see [`super::service::Service::without_history`].
+    pub fn without_history(&self) -> Self {
+        Self { times: None, origin: None, ..self.clone() }
+    }
 }
 
 /// Fields that this build does not know.

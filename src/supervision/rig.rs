@@ -72,6 +72,8 @@ pub struct Rig {
     /// What was done, as `begin web`, `stop-command web`, `reload web`, `signal web`, `kill web`.
     pub done: Vec<String>,
     pub saved: BTreeMap<String, Record>,
+    /// The processor time that each has used, in microseconds, when somebody asks.
+    pub used: BTreeMap<String, u64>,
     pub last: BTreeMap<(String, bool), Pid>,
     next_pid: Pid,
 }
@@ -83,6 +85,7 @@ impl Rig {
             now: 0,
             done: Vec::new(),
             saved: BTreeMap::new(),
+            used: BTreeMap::new(),
             last: BTreeMap::new(),
             next_pid: 100,
         };
@@ -209,6 +212,10 @@ impl Rig {
                 self.saved.insert(name.to_string(), record);
             }
             Action::SetLimits { unit } => self.done.push(format!("limits {}", unit.name)),
+            Action::Weigh { name, start } => {
+                let used = self.used.get(name.as_str()).copied();
+                self.supervisor.weighed(name.as_str(), start, used, self.now);
+            }
             Action::ReportStuck { .. }
             | Action::FindMain { .. }
             | Action::RemoveLeaf { .. }

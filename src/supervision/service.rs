@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::record::Others;
 use super::service_life::{Life, Main};
 use super::status::StateWord;
+use super::times::{Origin, Pending, Times, Waited};
 use super::unit::{Millis, Reload, Unit};
 use super::why::{Because, Exit, Why};
 use super::{Action, Event, Moment, Pid, Role, Want, Who};
@@ -85,8 +86,8 @@ pub enum State {
 pub enum Input {
     /// Dependencies allow it: start now.
     Begin,
-    /// Dependencies do not allow it: wait.
-    Block,
+    /// This does not allow it: wait.
+    Block(Waited),
     /// End, for this reason.
     End(Because),
     /// Kill what lives, for this reason, without asking.
@@ -122,6 +123,9 @@ pub struct Service {
     pub(super) last_exit: Option<Exit>,
     /// Keys of the unit that changed since this start, and count from the next one on.
     pub(super) older: Vec<String>,
+    pub(super) times: Option<Box<Times>>,
+    pub(super) pending: Pending,
+    pub(super) origin: Option<Origin>,
     /// What another build has kept about this start.
     pub(super) others: Option<Box<Others>>,
 }
@@ -141,6 +145,9 @@ impl Service {
             attempts: 0,
             last_exit: None,
             older: Vec::new(),
+            times: None,
+            pending: Pending::default(),
+            origin: None,
             others: None,
         }
     }
@@ -284,7 +291,10 @@ impl Service {
         let state = std::mem::replace(&mut self.state, State::Blocked);
         self.state = match input {
             Input::Begin => self.begin(state, now, out),
-            Input::Block => block(state),
+            Input::Block(waits_for) => {
+                self.note_block(&state, waits_for);
+                block(state)
+            }
             Input::End(because) => self.end(state, because, now, out),
             Input::Kill(because) => self.kill_at_once(state, because, now, out),
             Input::Reload => self.reload(state, now, out),
@@ -294,6 +304,7 @@ impl Service {
         };
         let to = self.word();
         if from != to {
+            self.note_change(from, now);
             self.since = now;
             let name = self.unit.name.clone();
             out.push(Action::Changed { name, start: self.starts, from, to, why: self.why() });
@@ -307,22 +318,23 @@ impl Service {
     }
 
     fn begin(&mut self, state: State, now: Moment, out: &mut Vec<Action>) -> State {
-        match state {
+        match &state {
             State::Down { .. }
             | State::Blocked
             | State::Waiting { .. }
             | State::Done
             | State::Failed { .. } => {}
             // Law 1: nothing starts over living processes.
-            alive @ (State::Starting { .. }
+            State::Starting { .. }
             | State::Up { .. }
             | State::Reloading { .. }
             | State::Stopping { .. }
-            | State::Killing { .. }) => return alive,
+            | State::Killing { .. } => return state,
         }
         // Every attempt since a person's order is a restart, also one that was blocked in between.
         self.restarts = self.restarts.saturating_add(u32::from(self.attempts > 0));
         self.starts += 1;
+        self.note_begin(&state, now);
         self.others = None;
         self.older = Vec::new();
         out.push(Action::Spawn {

@@ -17,6 +17,8 @@ impl Service {
         self.restarts = record.restarts;
         self.attempts = record.attempts;
         self.older.clone_from(&record.older);
+        self.times.clone_from(&record.times);
+        self.origin.clone_from(&record.origin);
         self.others = (!record.others.is_empty()).then(|| Box::new(record.others.clone()));
         self.want = if record.wanted { Want::Up } else { Want::Down };
         self.since = record.since.min(now);
@@ -69,7 +71,11 @@ impl Service {
             }
         };
         if let State::Up { life } = &mut self.state {
-            life.up_since = Some(record.since);
+            // A reload has its own time, so the state may be younger than the service.
+            let up = record.times.as_ref().and_then(|times| times.up).filter(|up| *up <= now);
+            life.up_since = Some(up.unwrap_or(record.since));
+            // Of one that came up while nobody looked it is known by now.
+            self.times.iter_mut().for_each(|times| _ = times.up.get_or_insert(now));
         }
         if !self.word().is_alive() {
             return;
@@ -144,6 +150,8 @@ impl Service {
             attempts: self.attempts,
             limited: self.starts > 0 && self.unit.limits != Limits::default(),
             older: self.older.clone(),
+            times: self.times.clone(),
+            origin: self.origin.clone(),
             others: self.others.as_deref().cloned().unwrap_or_default(),
         }
     }

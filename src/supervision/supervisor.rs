@@ -7,6 +7,8 @@ use super::name::UnitName;
 use super::record::Record;
 use super::service::{Input, Service, State};
 use super::status::StateWord;
+use super::times::{Origin, Waited};
+use super::turns::Turns;
 use super::unit::Unit;
 use super::wants::is_executed;
 use super::why::{Because, Obstacle, Why};
@@ -46,6 +48,7 @@ pub struct Supervisor {
     pub(super) restless: BTreeSet<UnitName>,
     pub(super) actions: Vec<Action>,
     going_down: bool,
+    pub(super) turns: Turns,
 }
 
 impl Supervisor {
@@ -57,6 +60,7 @@ impl Supervisor {
             return;
         };
         slot.service.adopt(record, populated, now, &mut self.actions);
+        // One that was starting already takes no turn: it may have given its own back before.
         self.keep_deadline(&name);
         self.wake_around(&name);
     }
@@ -76,7 +80,7 @@ impl Supervisor {
             };
             let fresh = matches!(slot.service.state(), State::Down { why: Why::NotStarted });
             if fresh && slot.service.unit().enabled && !self.going_down {
-                self.want_up(name);
+                self.want_up(name, Origin::Enabled);
             }
         }
         self.settle(now);
@@ -99,13 +103,13 @@ impl Supervisor {
                 ) {
                     self.apply(&name, Input::End(Because::Restart), now);
                 }
-                self.want_up(&name);
+                self.want_up(&name, Origin::Asked);
             }
             Order::Restart => {
                 if !matches!(slot.service.word(), StateWord::Down | StateWord::Blocked) {
                     self.apply(&name, Input::End(Because::Restart), now);
                 }
-                self.want_up(&name);
+                self.want_up(&name, Origin::Asked);
             }
             Order::Stop => self.want_down(&name, &Because::Asked, now),
             Order::Reload => {
@@ -165,12 +169,14 @@ impl Supervisor {
             self.restless.insert(name);
             self.settle(now);
         }
+        self.tick_turns(now);
     }
 
     /// When [`Supervisor::tick`] will do something.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let first = self.deadlines.first().map(|(at, _)| *at);
+        first.into_iter().chain(self.turns.deadline()).min()
     }
 
     /// What the loop must do, in this order. Empties the list.
@@ -216,8 +222,22 @@ impl Supervisor {
         let seen = |service: &Service| (service.word(), is_executed(service));
         let before = seen(&slot.service);
         slot.service.step(input, now, &mut self.actions);
-        let changed = before != seen(&slot.service);
+        let after = seen(&slot.service);
+        let changed = before != after;
         self.keep_deadline(name);
+        match (before.0, after.0) {
+            (from, to) if from == to => {}
+            (_, StateWord::Starting) => {
+                self.note_starting(name, true, now);
+                self.note_waits(name, false);
+            }
+            (_, to) => {
+                self.note_starting(name, false, now);
+                if to != StateWord::Blocked {
+                    self.note_waits(name, false);
+                }
+            }
+        }
         if changed {
             self.wake_around(name);
         }
@@ -274,7 +294,14 @@ impl Supervisor {
                 let obstacles = self.obstacles(name.as_str());
                 let stuck = obstacles.iter().any(|it| matches!(it, Obstacle::Never(..)));
                 self.set_stuck(name, stuck);
-                let input = if obstacles.is_empty() { Input::Begin } else { Input::Block };
+                let input = match obstacles.first() {
+                    None => Input::Begin,
+                    Some(Obstacle::NotYet(unit) | Obstacle::Never(unit, _)) => {
+                        Input::Block(Waited::Unit(unit.to_string()))
+                    }
+                    Some(Obstacle::Turn) => Input::Block(Waited::Turn),
+                };
+                self.note_waits(name, input == Input::Block(Waited::Turn));
                 self.apply(name, input, now);
             }
             (Want::Down, State::Blocked | State::Waiting { .. }) => {

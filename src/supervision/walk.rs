@@ -18,8 +18,9 @@
 use std::collections::HashMap;
 
 use super::Want;
+use super::record::Record;
 use super::rig::unit;
-use super::service::State;
+use super::service::{Service, State};
 use super::unit::{KillMode, Kind, Limits, Reload, Restart, RestartPolicy, Stop, Unit};
 use super::walk_world::{MOVES, Move, World};
 use super::why::Exit;
@@ -85,7 +86,9 @@ impl World {
         let state =
             (&self.members, &self.dead, self.spawns_fail, self.killed, self.start, self.now);
         let file = &self.unit.command;
-        format!("{:?} {state:?} {:?} {file:?}", self.supervisor.service("web"), self.saved)
+        let service = self.supervisor.service("web").map(Service::without_history);
+        let saved = self.saved.as_ref().map(Record::without_history);
+        format!("{service:?} {state:?} {saved:?} {file:?}")
     }
 }
 

@@ -350,6 +350,7 @@ impl World {
                 }
             }
             Action::Signal { .. }
+            | Action::Weigh { .. }
             | Action::ReportStuck { .. }
             | Action::FindMain { .. }
             | Action::Changed { .. } => {}

@@ -8,6 +8,7 @@ use super::service::{Input, Service, State};
 use super::service_life::First;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
+use super::times::Origin;
 use super::unit::{Condition, Need};
 use super::why::{Because, Obstacle, Why};
 use super::{Action, Moment, Want};
@@ -24,6 +25,9 @@ impl Supervisor {
         let after = unit.after.iter().filter(|name| self.is_on_its_way(name));
         let mut all: Vec<Obstacle> = needs.chain(after.cloned().map(Obstacle::NotYet)).collect();
         all.sort_by_key(|obstacle| matches!(obstacle, Obstacle::NotYet(_)));
+        if all.is_empty() && slot.service.life().is_none() && self.turns.holds(unit) {
+            all.push(Obstacle::Turn);
+        }
         all
     }
 
@@ -106,19 +110,20 @@ impl Supervisor {
                 other.want() == Want::Up || has_completed(other.state(), Some(need.condition))
             });
             if !is_there {
-                self.want_up(&need.unit);
+                self.want_up(&need.unit, Origin::Needed(name.to_owned()));
             }
         }
     }
 
     /// Changes what is wanted, and keeps it for the next supervisor where no change of state will.
-    fn set_want(&mut self, name: &UnitName, want: Want) {
+    fn set_want(&mut self, name: &UnitName, want: Want, origin: Option<Origin>) {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
         let service = &mut slot.service;
         let before = service.record();
         service.set_want(want);
+        origin.into_iter().for_each(|origin| service.set_origin(origin));
         let record = service.record();
         // One at rest that is to run changes its state at once.
         let stays =
@@ -129,20 +134,21 @@ impl Supervisor {
         self.wake_around(name);
     }
 
-    pub(super) fn want_up(&mut self, name: &UnitName) {
+    pub(super) fn want_up(&mut self, name: &UnitName, origin: Origin) {
         // What a person named is started in any case; what it needs, only if it is not there.
-        let mut open = vec![(name.clone(), None)];
+        let mut open = vec![(name.clone(), None, origin)];
         let mut first = true;
-        while let Some((name, condition)) = open.pop() {
+        while let Some((name, condition, origin)) = open.pop() {
             let Some(slot) = self.slots.get(&name) else {
                 continue;
             };
             let is_there =
                 slot.service.want() == Want::Up || has_completed(slot.service.state(), condition);
             if first || !is_there {
-                let needs = &slot.service.unit().needs;
-                open.extend(needs.iter().map(|need| (need.unit.clone(), Some(need.condition))));
-                self.set_want(&name, Want::Up);
+                let needs = slot.service.unit().needs.iter();
+                let by = || Origin::Needed(name.to_string());
+                open.extend(needs.map(|need| (need.unit.clone(), Some(need.condition), by())));
+                self.set_want(&name, Want::Up, Some(origin));
             }
             first = false;
         }
@@ -160,7 +166,7 @@ impl Supervisor {
             if slot.service.want() == Want::Up || because == Because::Asked {
                 slot.because = because.clone();
                 let restarts = slot.service.is_ending_because(&Because::Restart);
-                self.set_want(&name, Want::Down);
+                self.set_want(&name, Want::Down, None);
                 if restarts {
                     self.apply(&name, Input::End(because), now);
                 }

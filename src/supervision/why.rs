@@ -214,12 +214,15 @@ pub enum Obstacle {
     NotYet(UnitName),
     /// It will not get there unless somebody does something.
     Never(UnitName, &'static str),
+    /// So many are starting that it must wait for its turn.
+    Turn,
 }
 
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotYet(unit) => write!(f, "waits for {unit}"),
+            Self::Turn => f.write_str("waits for its turn: as many as may be are starting"),
             Self::Never(unit, what) => write!(f, "needs {unit}, which {what}"),
         }
     }

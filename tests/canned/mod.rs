@@ -11,11 +11,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tempfile::TempDir;
 use treeward::protocol::listener::Listener;
 use treeward::protocol::message::{
-    Changed, Listing, Outcomes, Planned, Signalled, Statuses, Version, Versioned,
+    Changed, Listing, Outcomes, Planned, Signalled, Statuses, Version, Versioned, Web,
 };
 use treeward::protocol::server::{CallId, Incoming, Server};
 use treeward::protocol::{Failure, Reply, Request};
 use treeward::supervision::diff::{KeyChange, When};
+use treeward::supervision::nodes::Node;
 use treeward::supervision::plan::{Deed, Step, Wish};
 use treeward::supervision::status::{
     Change, Mask, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
@@ -150,6 +151,7 @@ impl Canned {
                 Err(failure) => Err(failure),
             },
             Request::ReadUnits(wish) | Request::Plan(wish) => Ok(Reply::Planned(planned(&wish))),
+            Request::Graph => Ok(Reply::Web(Web { now: 10_000, wall: 20_000, units: nodes() })),
             Request::Version => Ok(Reply::Version(Versioned { version: version() })),
         };
         match reply {
@@ -187,6 +189,38 @@ impl Canned {
         let message = if done { "" } else { "it refuses" }.into();
         Outcome { unit: unit.into(), done, state, message }
     }
+}
+
+/// nginx came up after cron, for which it waited.
+fn nodes() -> Vec<Node> {
+    let node = |name: &str, began: u64, waited_for: Option<&str>| Node {
+        name: name.into(),
+        description: String::new(),
+        kind: "auto".into(),
+        state: StateWord::Up,
+        since: began + 100,
+        why: String::new(),
+        because_of: None,
+        wanted: true,
+        origin: Some("enabled".into()),
+        needed_by: None,
+        last_order: String::new(),
+        enabled: true,
+        needs: vec![],
+        after: waited_for.map(str::to_owned).into_iter().collect(),
+        held_by: vec![],
+        start: 1,
+        restarts: 0,
+        last_exit: String::new(),
+        next: None,
+        due: Some(1_000),
+        free: Some(1_000),
+        began: Some(began),
+        up: Some(began + 100),
+        waited_for: waited_for.map(str::to_owned),
+        waited_turn: false,
+    };
+    vec![node("cron", 1_000, None), node("nginx", 1_100, Some("cron"))]
 }
 
 /// A new unit and a changed one; whoever names `bad` alone meets its mistake.

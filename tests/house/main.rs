@@ -6,6 +6,7 @@
 //! - `restarting`: back-off, giving up, oneshots, readiness.
 //! - `templates`: instances of templates.
 //! - `drop_ins`: several unit directories, drop-ins and masks.
+//! - `boot`: whose turn it is to start, and what is told of a boot afterwards.
 //! - `order`: dependencies, and units that are wrong.
 //! - `reload`: unit files that change under services that live.
 //! - `findings`: what a machine lacks of what a unit needs.
@@ -21,6 +22,7 @@
 mod house;
 
 mod birth;
+mod boot;
 mod client;
 mod daemons;
 mod drop_ins;
