@@ -20,7 +20,7 @@ use super::rig::{
 };
 use super::service::State;
 use super::status::StateWord;
-use super::unit::{Condition, Kind, Restart, RestartPolicy, Unit};
+use super::unit::{Condition, HealthCheck, Kind, OnFailure, Probe, Restart, RestartPolicy, Unit};
 use super::why::Obstacle;
 use super::{Role, Want};
 
@@ -39,6 +39,7 @@ impl World {
                 if is_starting && !completes {
                     moved |= self.take(Move::SayReady(at))?;
                 }
+                moved |= self.take(Move::CheckEnds(true, at))?;
                 // All that ends by itself, and soon.
                 let undoes = self.alive.get(&name).is_some_and(|it| it.role != Role::First);
                 let asked = self.alive.get(&name).is_some_and(|alive| alive.asked);
@@ -92,7 +93,8 @@ impl World {
     /// What tells two worlds apart, without the trail. A deadline counts as a distance.
     fn key(&self) -> String {
         let services: Vec<_> = self.supervisor.services().collect();
-        format!("{services:?} {:?} {:?} {}", self.alive, self.saved, self.now)
+        let checks = &self.checks;
+        format!("{services:?} {:?} {:?} {checks:?} {}", self.alive, self.saved, self.now)
     }
 }
 
@@ -213,6 +215,22 @@ fn a_can_do_without_b_and_b_not_without_c() {
     let restart = Restart { policy: RestartPolicy::No, ..named("c").restart };
     let a = needing_by(Condition::ServiceHealthy, false);
     walk_well([a, needing(named("b"), &["c"]), Unit { restart, ..named("c") }], DEPTH);
+}
+
+#[test]
+fn a_needs_a_healthy_b_and_c_a_started_one() {
+    let check = HealthCheck {
+        probe: Probe::Command(vec!["/bin/check".into()]),
+        interval: 1_000,
+        timeout: 500,
+        retries: 1,
+        start_period: 0,
+        start_interval: 200,
+        on_failure: OnFailure::Notify,
+    };
+    let b = Unit { health: Some(Box::new(check)), ..named("b") };
+    let c = Unit { needs: vec![need("b", Condition::ServiceStarted, true)], ..named("c") };
+    walk_well([needing(named("a"), &["b"]), b, c], DEPTH);
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub fn unit() -> Unit {
         source: PathBuf::from("/etc/yml-services/web.yml"),
         description: String::new(),
         kind: Kind::Auto,
+        ready: None,
+        health: None,
+        watchdog: None,
         command: vec!["/bin/web".into()],
         stop: Stop { command: None, signal: 15, grace: 5_000, kill_mode: KillMode::ControlGroup },
         reload: None,
@@ -274,6 +277,9 @@ impl Rig {
             Action::ReportStuck { .. }
             | Action::FindMain { .. }
             | Action::RemoveLeaf { .. }
+            | Action::Check { .. }
+            | Action::EndCheck { .. }
+            | Action::Health { .. }
             | Action::Changed { .. } => {}
         }
     }
