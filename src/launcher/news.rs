@@ -344,16 +344,18 @@ pub(super) fn parse_notice(text: &[u8], is_member: impl Fn(Pid) -> bool) -> Noti
 #[cfg(test)]
 mod tests {
     use super::parse_notice;
-    use crate::supervision::Notice;
+    use crate::supervision::{Notice, WatchdogNews};
 
     #[test]
     fn a_notice_is_read_line_by_line_and_strangers_are_no_main_process() {
-        let text = b"READY=1\nSTATUS=at work\nMAINPID=7\nEXTEND_TIMEOUT_USEC=1500000\nX=1";
+        let text = b"READY=1\nWATCHDOG=1\nWATCHDOG_USEC=1500\nSTATUS=at work\nMAINPID=7\nEXTEND_TIMEOUT_USEC=1500000\nX=1";
         let expected = Notice {
             ready: true,
             status: Some("at work".into()),
             main: Some(7),
             extend: Some(1_500),
+            watchdog: Some(WatchdogNews::Alive),
+            watchdog_limit: Some(2),
             ..Notice::default()
         };
         assert_eq!(parse_notice(text, |pid| pid == 7), expected);

@@ -51,6 +51,8 @@ pub mod diff;
 pub mod graph;
 pub mod health;
 #[cfg(test)]
+mod health_tests;
+#[cfg(test)]
 mod hook_tests;
 pub mod hooks;
 #[cfg(test)]

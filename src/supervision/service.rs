@@ -153,6 +153,13 @@ pub enum Input {
     Tick,
 }
 
+impl Input {
+    /// Whether this is the answer of the check of this number.
+    fn answers(&self, number: u32) -> bool {
+        matches!(self, Self::World(Event::Checked { number: of, .. }) if *of == number)
+    }
+}
+
 /// One service.
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -401,7 +408,7 @@ impl Service {
         let record = self.record();
         let lived = self.life().is_some();
         let health = self.health();
-        let check = self.check();
+        let check = self.check().filter(|(_, number)| !input.answers(*number));
         let first = out.len();
         let state = std::mem::replace(&mut self.state, State::Blocked);
         self.state = match input {
@@ -448,7 +455,7 @@ impl Service {
         Some((life.start, life.watch.as_ref()?.running()?))
     }
 
-    /// Ends a check that nobody waits for any more. One that is over by now is ended in vain.
+    /// Ends a check that nobody waits for any more.
     fn end_check(&mut self, before: Option<(u64, u32)>, out: &mut Vec<Action>) {
         if let State::Stopping { life, .. } | State::Killing { life, .. } = &mut self.state {
             life.watch = None;

@@ -241,6 +241,23 @@ fn a_service_may_trigger_its_watchdog_change_its_limit_or_switch_it_off() {
     assert_eq!(house.status("off").summary.state, StateWord::Up);
 }
 
+/// The units of `examples/`, as they stand.
+#[test]
+fn the_examples_of_readiness_and_health_run_as_they_stand() {
+    let read = |name: &str| {
+        let path = format!("{}/examples/{name}.yml", env!("CARGO_MANIFEST_DIR"));
+        fs::read_to_string(path).unwrap()
+    };
+    let units = ["redis-health", "heartbeat"].map(|name| (name, read(name)));
+    let units: Vec<(&str, &str)> = units.iter().map(|(a, b)| (*a, b.as_str())).collect();
+    let house = House::sealed(&units, &[]);
+    for (name, _) in units {
+        house.wait_state(name, StateWord::Up, PATIENCE);
+        wait_health(&house, name, HealthWord::Healthy);
+    }
+    house.slc_done(&["stop", "redis-health", "heartbeat"]);
+}
+
 /// One that is looked at wakes the supervisor for that, and one that is not does not.
 #[test]
 fn an_idle_service_wakes_nobody_but_for_its_checks() {
