@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use treeward::supervision::unit::{
-    Condition, EnvFile, KillMode, Kind, Limits, Reload, RestartPolicy, Stdin, Ulimit, Unit,
+    Address, Condition, EnvFile, HealthCheck, Http, KillMode, Kind, Limits, OnFailure, Polled,
+    Probe, Ready, Reload, RestartPolicy, Stdin, Ulimit, Unit, Watchdog,
 };
 use treeward::unit_file::{About, Diagnostic, Directories, Loaded, about, parse, read_directory};
 
@@ -113,6 +114,7 @@ fn a_command_alone_makes_a_unit_with_the_documented_defaults() {
     assert_eq!(unit.source, Path::new("/etc/yml-services/app.yml"));
     assert_eq!(unit.command, ["/usr/sbin/nginx"]);
     assert_eq!(unit.kind, Kind::Auto);
+    assert_eq!((unit.ready(), &unit.health, unit.watchdog), (&Ready::Exec, &None, None));
     assert_eq!((unit.stop.signal, unit.stop.grace), (15, 10_000));
     assert_eq!((unit.stop.kill_mode, unit.stop.command), (KillMode::ControlGroup, None));
     assert_eq!(unit.restart.policy, RestartPolicy::OnFailure);
@@ -225,6 +227,83 @@ enabled: false
     let limits =
         Limits { memory_bytes: Some(536_870_912), pids: Some(100), milli_cpus: Some(1_500) };
     assert_eq!(unit.limits, limits);
+}
+
+#[test]
+fn readiness_has_a_default_of_its_type_and_every_form_is_read() {
+    let ready =
+        |text: &str| good(&format!("command: a\npid_file: /run/a.pid\n{text}")).ready().clone();
+    let polled =
+        |probe, interval, timeout| Ready::Polled(Box::new(Polled { probe, interval, timeout }));
+    let at = |ip: &str, port| Address { ip: ip.into(), port };
+    for (text, expected) in [
+        ("type: simple", Ready::Exec),
+        ("type: forking", Ready::Fork),
+        ("type: notify", Ready::Notify),
+        ("type: notify\nready: exec", Ready::Exec),
+        ("ready: fork", Ready::Fork),
+        ("ready: notify", Ready::Notify),
+        ("ready: {fd: 3}", Ready::Fd(3)),
+        ("ready: {log: 'port \\d+$'}", Ready::Log("port \\d+$".into())),
+        ("ready: pid_file", polled(Probe::PidFile, 200, 5_000)),
+        ("ready: {tcp: 80, interval: 50ms}", polled(Probe::Tcp(at("127.0.0.1", 80)), 50, 5_000)),
+        ("ready: {tcp: '[::1]:80', timeout: 1}", polled(Probe::Tcp(at("::1", 80)), 200, 1_000)),
+        (
+            "ready: {command: a 'b c'}",
+            polled(Probe::Command(vec!["a".into(), "b c".into()]), 1_000, 5_000),
+        ),
+        (
+            "ready: {http: http://localhost/x?y}",
+            polled(
+                Probe::Http(Http {
+                    address: at("127.0.0.1", 80),
+                    host: "localhost".into(),
+                    path: "/x?y".into(),
+                }),
+                200,
+                5_000,
+            ),
+        ),
+    ] {
+        assert_eq!(ready(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_health_check_has_the_keys_and_defaults_of_compose() {
+    let health = |text: &str| good(&format!("command: a\nhealthcheck: {text}")).health;
+    let command =
+        |words: &[&str]| Probe::Command(words.iter().map(|word| (*word).into()).collect());
+    let default = HealthCheck {
+        probe: command(&["/bin/sh", "-c", "a && b"]),
+        interval: 30_000,
+        timeout: 30_000,
+        retries: 3,
+        start_period: 0,
+        start_interval: 5_000,
+        on_failure: OnFailure::Restart,
+    };
+    assert_eq!(health("{test: a && b}").as_deref(), Some(&default));
+    assert_eq!(health("{test: [CMD-SHELL, a && b]}").as_deref(), Some(&default));
+    let full = "{test: [CMD, a, b c], interval: 1m30s, timeout: 10s, retries: 5, start_period: 40s, \
+                start_interval: 1s, on_failure: notify}";
+    let expected = HealthCheck {
+        probe: command(&["a", "b c"]),
+        interval: 90_000,
+        timeout: 10_000,
+        retries: 5,
+        start_period: 40_000,
+        start_interval: 1_000,
+        on_failure: OnFailure::Notify,
+    };
+    assert_eq!(health(full).as_deref(), Some(&expected));
+    for none in ["{test: [NONE]}", "{disable: true}", "{test: a, disable: true}"] {
+        assert_eq!(health(none), None, "{none}");
+    }
+    let watchdog = |text: &str| good(&format!("command: a\nwatchdog: {text}")).watchdog.unwrap();
+    let of = |limit, on_failure| Watchdog { limit, on_failure };
+    assert_eq!(watchdog("30"), of(30_000, OnFailure::Restart));
+    assert_eq!(watchdog("{timeout: 1s, on_failure: stop}"), of(1_000, OnFailure::Stop));
 }
 
 #[test]

@@ -30,10 +30,12 @@ pub mod properties;
 mod reader;
 mod ring;
 mod syslog;
+mod tail;
 
 pub use clean::{clean, clean_json};
 pub use follow::Follower;
 pub use reader::{Line, Reader};
+pub use tail::Tail;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

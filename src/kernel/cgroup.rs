@@ -248,6 +248,34 @@ impl Tree {
         Leaf::new(self.root.join(below), format!("{}/{below}", self.cgroup.trim_end_matches('/')))
     }
 
+    /// Makes a cgroup beside the leaves of a group, for a process that is no part of any: it is never
+    /// taken for a leaf. `name` must be a single path component, and no number.
+    ///
+    /// # Errors
+    /// EEXIST when there is such a one already, ENOENT when there is no such group.
+    pub fn make_beside(&self, group: &str, name: &str) -> Result<Leaf, Error> {
+        let beside = self.leaf_below(&format!("{SERVICES}/{group}/{name}"));
+        let made = self.make_below(&format!("{group}/{name}"));
+        made.map_err(|errno| Error::at("mkdir", beside.path(), errno))?;
+        Ok(beside)
+    }
+
+    /// What is beside the leaves of these groups, each with its group.
+    #[must_use]
+    pub fn left_beside(&self, groups: &[String]) -> Vec<(String, Leaf)> {
+        let services = self.services_path();
+        let mut left = Vec::new();
+        for group in groups {
+            for name in directories(&services.join(group)).unwrap_or_default() {
+                if name.parse::<u64>().is_err() {
+                    let leaf = self.leaf_below(&format!("{SERVICES}/{group}/{name}"));
+                    left.push((group.clone(), leaf));
+                }
+            }
+        }
+        left
+    }
+
     /// Every group that exists, in no order.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! A directory of FIFOs that programs write their output to.
 
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -74,14 +77,25 @@ impl FifoDir {
     }
 }
 
+/// Writes a line that is shorter than PIPE_BUF (pipe(7)), whole or not at all, and never waits.
+///
+/// # Errors
+/// EAGAIN when there is no room for it.
+pub fn write_line(fifo: &OwnedFd, line: &str) -> std::io::Result<()> {
+    let file = File::options()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(format!("/proc/self/fd/{}", fifo.as_raw_fd()))?;
+    (&file).write_all(format!("{line}\n").as_bytes())
+}
+
 const fn is_fifo(there: &FileStat) -> bool {
     there.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-    use std::io::Write;
+    use std::fs;
     use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;

@@ -12,6 +12,7 @@
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
 //! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
+//! | [`probe`], [`file_watch`] | whether somebody answers, and whether a file was written to |
 //! | [`files`] | locks, directories that can be trusted, small files |
 //! | [`mounts`], [`swap`], [`machine`], [`processes`] | what process 1 sets up and takes down |
 //! | [`namespaces`], [`guest_mounts`], [`subgroups`] | what a guest system is given of its own |
@@ -26,6 +27,7 @@ pub mod custody;
 pub mod env_file;
 pub mod executable;
 pub mod fifos;
+pub mod file_watch;
 pub mod files;
 pub mod guest_mounts;
 pub mod heap;
@@ -38,6 +40,7 @@ pub mod namespaces;
 pub mod notify_socket;
 pub mod pidfd;
 pub mod poll;
+pub mod probe;
 pub mod process;
 pub mod processes;
 pub mod program;

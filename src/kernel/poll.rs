@@ -39,6 +39,16 @@ impl Poll {
         added.map_err(|errno| Error::new("wait for", format!("descriptor of token {token}"), errno))
     }
 
+    /// Adds a descriptor, to be told when a write would not block, or when there is an error to
+    /// fetch.
+    ///
+    /// # Errors
+    /// As [`Poll::add`].
+    pub fn add_to_write(&self, fd: impl AsFd, token: u64) -> Result<(), Error> {
+        let added = self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLOUT, token));
+        added.map_err(|errno| Error::new("wait for", format!("descriptor of token {token}"), errno))
+    }
+
     /// Takes a descriptor out; one that is not in is fine.
     pub fn remove(&self, fd: impl AsFd) {
         let _ = self.epoll.delete(fd);

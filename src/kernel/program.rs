@@ -1,8 +1,10 @@
 //! What is started: everything is looked up and turned into C strings before there is a child.
 
 use std::ffi::{CString, NulError};
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::unistd::{self, Gid, Group, Uid, getgrouplist};
@@ -187,6 +189,8 @@ pub struct Prepared {
     pub(super) nice: Option<i32>,
     pub(super) oom_score_adj: Option<String>,
     pub(super) tty: Option<CString>,
+    /// A descriptor that the program gets, and its number there.
+    pub(super) pass: Option<(Arc<OwnedFd>, RawFd)>,
 }
 
 impl Prepared {
@@ -215,7 +219,14 @@ impl Prepared {
             nice: program.nice,
             oom_score_adj: program.oom_score_adj.map(|adjustment| adjustment.to_string()),
             tty: tty.map(|tty| c_string(tty, "the terminal")).transpose()?,
+            pass: None,
         })
+    }
+
+    /// Gives the program a descriptor under this number, which must be above 2.
+    #[must_use]
+    pub fn passing(self, fd: OwnedFd, number: RawFd) -> Self {
+        Self { pass: Some((Arc::new(fd), number)), ..self }
     }
 }
 

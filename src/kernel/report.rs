@@ -23,6 +23,8 @@ pub enum Stage {
     OpeningTerminal,
     /// Putting descriptors 0, 1 and 2 in place.
     ConnectingOutput,
+    /// Putting a descriptor in place that the program expects.
+    PassingDescriptor,
     /// Setting its scheduling priority.
     SettingNice,
     /// Setting its out-of-memory score.
@@ -39,10 +41,11 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in the order in which a child passes them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::EnteringLeaf,
         Self::OpeningTerminal,
         Self::ConnectingOutput,
+        Self::PassingDescriptor,
         Self::SettingNice,
         Self::SettingOomScore,
         Self::SettingLimits,
@@ -58,6 +61,7 @@ impl Stage {
             Self::EnteringLeaf => "entering the leaf",
             Self::OpeningTerminal => "opening the terminal",
             Self::ConnectingOutput => "connecting input and output",
+            Self::PassingDescriptor => "passing on a descriptor",
             Self::SettingNice => "setting the priority",
             Self::SettingOomScore => "setting the out-of-memory score",
             Self::SettingLimits => "setting the resource limits",

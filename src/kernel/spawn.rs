@@ -91,6 +91,7 @@ pub fn spawn(
         null: null.as_raw_fd(),
         output: output.unwrap_or(null).as_raw_fd(),
         procs: procs.as_ref().map(AsRawFd::as_raw_fd),
+        pass: prepared.pass.as_ref().map(|(fd, number)| (fd.as_raw_fd(), *number)),
         ..Plan::new(prepared, word, &mut batch.memory)?
     };
     let into = (how == How::IntoCgroup).then_some(leaf);
@@ -187,6 +188,8 @@ struct Plan {
     ignored: u64,
     null: RawFd,
     output: RawFd,
+    /// A descriptor of ours, and its number in the program.
+    pass: Option<(RawFd, RawFd)>,
     procs: Option<RawFd>,
     /// Where it says how far it has come.
     word: *const AtomicU64,
@@ -218,6 +221,7 @@ impl Plan {
             ignored: ignored_signals(),
             null: -1,
             output: -1,
+            pass: None,
             procs: None,
             word,
         })
@@ -280,6 +284,9 @@ fn set_up(plan: &Plan) -> Result<(), (Stage, Errno)> {
     // SAFETY: no arguments. It cannot fail: a newborn leads no process group.
     let _ = unsafe { libc::setsid() };
     connect(plan)?;
+    if let Some((from, to)) = plan.pass {
+        pass(from, to).map_err(|errno| (Stage::PassingDescriptor, errno))?;
+    }
     if let Some(nice) = plan.nice {
         // SAFETY: integers only.
         let set = unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice) };
@@ -306,6 +313,11 @@ fn set_up(plan: &Plan) -> Result<(), (Stage, Errno)> {
     // Linux 5.11 it is refused, and what was left open to us is left open to the service.
     // SAFETY: integers only.
     let _ = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if let Some((_, to)) = plan.pass {
+        // SAFETY: integers only.
+        let kept = unsafe { libc::fcntl(to, libc::F_SETFD, 0) };
+        check(kept.into(), Stage::PassingDescriptor)?;
+    }
     Ok(())
 }
 
@@ -362,6 +374,22 @@ fn connect(plan: &Plan) -> Result<(), (Stage, Errno)> {
         check(done.into(), Stage::ConnectingOutput)?;
     }
     Ok(())
+}
+
+/// Puts a descriptor in its place. What stood there may be the pipe that tells when the batch is
+/// over, so it is kept elsewhere until the exec.
+fn pass(from: RawFd, to: RawFd) -> Result<(), Errno> {
+    if from == to {
+        return Ok(());
+    }
+    // SAFETY: integers only.
+    let kept = unsafe { libc::fcntl(to, libc::F_DUPFD_CLOEXEC, to + 1) };
+    match Errno::result(kept) {
+        Ok(_) | Err(Errno::EBADF) => {}
+        Err(errno) => return Err(errno),
+    }
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::dup2(from, to) }).map(drop)
 }
 
 fn set_oom_score(text: *const u8, length: usize) -> Result<(), Errno> {

@@ -26,6 +26,7 @@ impl Launcher {
         let now = crate::kernel::clock::monotonic_ms();
         let left = self.leaves_left(groups);
         self.note(&read);
+        self.sweep_all(groups);
         let mut units = read.units;
         let orphans: Vec<Unit> = left
             .iter()
@@ -63,6 +64,7 @@ impl Launcher {
             living.len()
         );
         self.lane.tick(now);
+        self.await_again(now);
         self.lane.await_syslog();
         self.resume_power(now);
         self.supervisor.start_enabled(&names, now);
@@ -149,7 +151,10 @@ impl Launcher {
 
     /// Removes what a unit leaves behind whose file is gone, once it is at rest.
     pub(super) fn forget_removed(&mut self, name: &UnitName) {
-        if self.supervisor.service(name.as_str()).is_some() || self.leaves.is_leaving(name) {
+        if self.supervisor.service(name.as_str()).is_some()
+            || self.leaves.is_leaving(name)
+            || self.checks.is_busy(name)
+        {
             return;
         }
         if let Err(error) = self.tree.remove_group(name.as_str()) {
@@ -237,6 +242,8 @@ fn unknown(start: u64, now: Moment) -> Record {
         older: Vec::new(),
         times: None,
         origin: None,
+        health: None,
+        watchdog: None,
         others: supervision::record::Others::new(),
     }
 }
@@ -248,6 +255,9 @@ pub(super) fn orphan(name: &UnitName) -> Unit {
         source: PathBuf::from("(gone)"),
         description: "its unit file is gone".into(),
         kind: Kind::Auto,
+        ready: None,
+        health: None,
+        watchdog: None,
         command: vec!["/bin/false".into()],
         stop: Stop {
             command: None,

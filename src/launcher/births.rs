@@ -17,7 +17,7 @@ use crate::kernel::{self, env_file};
 use crate::supervision::hooks;
 use crate::supervision::name::UnitName;
 use crate::supervision::service::{Service, State};
-use crate::supervision::unit::{Kind, Reload, Stdin, Unit};
+use crate::supervision::unit::{Kind, Ready, Reload, Stdin, Unit};
 use crate::supervision::{Event, Moment, Pid, Role};
 
 /// Children of ours, until they are buried.
@@ -103,6 +103,10 @@ impl Launcher {
         }
         let program = self.program(unit, role).map_err(passing)?;
         let prepared = Prepared::new(&program).map_err(|error| passing(error.to_string()))?;
+        let prepared = match role {
+            Role::First => self.await_ready(unit, key, prepared, now).map_err(passing)?,
+            _ => prepared,
+        };
         let child = self.clone_into((key, &dir), role, &prepared, self.how, now);
         child.map(|pid| (pid, dir)).map_err(failed)
     }
@@ -245,7 +249,7 @@ impl Launcher {
     }
 
     /// What the unit asks for, in the words of the kernel.
-    fn program(&self, unit: &Unit, role: Role) -> Result<Program, String> {
+    pub(super) fn program(&self, unit: &Unit, role: Role) -> Result<Program, String> {
         let process = &unit.process;
         Ok(Program {
             argv: argv(unit, role).to_vec(),
@@ -278,9 +282,15 @@ impl Launcher {
             set(&mut all, "USER", user.name.clone());
             set(&mut all, "LOGNAME", user.name);
         }
-        if unit.kind == Kind::Notify {
+        if unit.kind == Kind::Notify || *unit.ready() == Ready::Notify || unit.watchdog.is_some() {
             let socket = self.options.lane.run_dir.join("notify");
             set(&mut all, "NOTIFY_SOCKET", socket.to_string_lossy().into_owned());
+        }
+        if let Some(watchdog) = unit.watchdog {
+            // Without WATCHDOG_PID, because any process of the service may speak for it
+            // (sd_watchdog_enabled(3)).
+            let micros = watchdog.limit.saturating_mul(1_000);
+            set(&mut all, "WATCHDOG_USEC", micros.to_string());
         }
         for file in &unit.process.env_files {
             match env_file::read(&file.path) {

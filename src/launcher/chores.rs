@@ -25,6 +25,7 @@ use crate::supervision::unit::Unit;
 use crate::unit_file::{self, Diagnostic, Directories, Unreadable};
 
 use super::instances::PendingOrder;
+use super::leaves::Start;
 use super::limits::Limit;
 use super::upgrade;
 
@@ -40,6 +41,8 @@ const CHORES_A_BELL: usize = 32;
 pub enum Chore {
     /// Remove an empty leaf, and the cgroup of its unit where one is given.
     Remove { name: UnitName, leaf: Leaf, group: Option<Leaf> },
+    /// Remove the cgroup of a check, whose processes were killed.
+    Sweep { name: UnitName, leaf: Leaf },
     /// Kill a leaf where `cgroup.kill` is missing.
     KillByFreezing { leaf: Leaf },
     /// Set what a unit's cgroup may use: a limit below what it uses makes the kernel look for
@@ -64,6 +67,10 @@ pub enum Chore {
 pub enum Answer {
     /// The leaf is gone, or cannot be removed.
     Removed { name: UnitName, result: Result<(), kernel::Error> },
+    /// The cgroup of a check is gone, or cannot be removed.
+    Swept { name: UnitName, result: Result<(), kernel::Error> },
+    /// The line came that makes a service ready.
+    LineCame { start: Start },
     /// The leaf was killed, or not.
     Killed { result: Result<(), kernel::Error> },
     /// The limits were set, but for these.
@@ -83,7 +90,25 @@ pub enum Answer {
 pub struct Chores {
     to: Sender<Chore>,
     from: Receiver<Answer>,
+    answers: Sender<Answer>,
     wake: Arc<EventFd>,
+}
+
+/// How other threads tell the loop something.
+#[derive(Debug, Clone)]
+pub struct Bell {
+    answers: Sender<Answer>,
+    wake: Arc<EventFd>,
+}
+
+impl Bell {
+    /// Tells it. Gives whether there still is a loop.
+    pub fn ring(&self, answer: Answer) -> bool {
+        let sent = self.answers.send(answer).is_ok();
+        // A counter that is full still wakes the loop.
+        let _ = self.wake.write(1);
+        sent
+    }
 }
 
 impl Chores {
@@ -96,6 +121,7 @@ impl Chores {
         let wake = Arc::new(EventFd::from_value_and_flags(0, flags)?);
         let (to, chores) = channel();
         let (answers, from) = channel();
+        let kept = answers.clone();
         let bell = Arc::clone(&wake);
         let work = move || {
             while let Ok(first) = chores.recv() {
@@ -115,7 +141,12 @@ impl Chores {
             }
         };
         thread::Builder::new().name("chores".into()).stack_size(256 * 1024).spawn(work)?;
-        Ok(Self { to, from, wake })
+        Ok(Self { to, from, answers: kept, wake })
+    }
+
+    /// For another thread with something to tell.
+    pub fn bell(&self) -> Bell {
+        Bell { answers: self.answers.clone(), wake: Arc::clone(&self.wake) }
     }
 
     /// Gives the thread something to do.
@@ -152,6 +183,7 @@ fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
             }
             Answer::Removed { name, result }
         }
+        Chore::Sweep { name, leaf } => Answer::Swept { name, result: remove(&leaf, ring) },
         Chore::KillByFreezing { leaf } => Answer::Killed { result: leaf.kill_by_freezing() },
         Chore::SetLimits { name, group, limits } => {
             let set = |limit: Limit| Some((limit.clone(), limit.set(&group).err()?));

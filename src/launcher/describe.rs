@@ -30,6 +30,7 @@ impl Launcher {
             name: name.to_string(),
             description: service.unit().description.clone(),
             state: service.word(),
+            health: service.health(),
             since: clocks.wall(service.since()),
             wanted: service.want() == Want::Up,
             why,
@@ -112,6 +113,7 @@ impl Launcher {
             first_pid: life.and_then(Life::first_pid),
             leaf: entry.map(|entry| entry.leaf.path().display().to_string()),
             status_text: life.map(|life| life.status_text.clone()).unwrap_or_default(),
+            health_text: health_text(service),
             last_exit: self.last_exit(name, service),
             last_stop: self.leaves.proofs.get(name).cloned().unwrap_or_default(),
             waiting_for: waiting_for.filter(|_| is_blocked).collect(),
@@ -124,6 +126,17 @@ impl Launcher {
             tree: tree(process::read_many(&members, MAX_TREE), service),
             log: self.options.lane.log_dir.join(format!("{name}.log")).display().to_string(),
         }
+    }
+}
+
+/// Failed checks in a row, and what the last one said.
+fn health_text(service: &Service) -> String {
+    let watch = service.life().and_then(|life| life.watch.as_ref());
+    match (service.health(), watch.map(|watch| (watch.failures(), watch.reason()))) {
+        (Some(_), Some((_, reason))) if reason.is_empty() => String::new(),
+        (Some(_), Some((0 | 1, reason))) => reason,
+        (Some(_), Some((count, reason))) => format!("{count} failures in a row; {reason}"),
+        (None, _) | (_, None) => String::new(),
     }
 }
 

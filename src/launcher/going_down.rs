@@ -124,7 +124,8 @@ impl Launcher {
     /// Whether nothing is left to wait for.
     pub(super) fn is_finished(&self) -> bool {
         let Some(down) = &self.going_down else { return false };
-        let is_down = self.supervisor.is_at_rest() && self.leaves.is_empty();
+        let is_down =
+            self.supervisor.is_at_rest() && self.leaves.is_empty() && self.checks.is_empty();
         self.actions.is_empty() && (is_down || (down.killed && clock::monotonic_ms() >= down.end()))
     }
 
@@ -225,7 +226,8 @@ impl Launcher {
 
     /// Removes what an orderly end must not leave behind, and gives what the machine is to do.
     pub(super) fn leave(&mut self) -> ExitCode {
-        let everything = self.supervisor.is_at_rest() && self.leaves.is_empty();
+        let everything =
+            self.supervisor.is_at_rest() && self.leaves.is_empty() && self.checks.is_empty();
         if everything {
             log::info!("everything is down; goodbye");
             self.records.clear();

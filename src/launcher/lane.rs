@@ -131,6 +131,18 @@ impl Lane {
         }
     }
 
+    /// Writes a line of the supervisor's own into a unit's FIFO.
+    ///
+    /// # Errors
+    /// EAGAIN when nobody reads it and it is full, or what the kernel says.
+    pub fn say(&mut self, unit: &str, line: &str, now: Moment) -> std::io::Result<()> {
+        let writer = self.fifos.writer(unit);
+        let writer = writer.map_err(|error| std::io::Error::from(error.errno()))?;
+        let said = kernel::fifos::write_line(&writer.fifo, line);
+        self.keep(unit, writer, now);
+        said
+    }
+
     const fn is_running(&self) -> bool {
         self.child.is_some() || self.other.is_some()
     }

@@ -16,6 +16,7 @@ mod adopt;
 mod batches;
 mod births;
 mod calls;
+mod checks;
 mod chores;
 mod conditions;
 mod describe;
@@ -25,11 +26,13 @@ mod instances;
 mod lane;
 mod leaves;
 mod limits;
+mod lines;
 mod news;
 pub mod options;
 mod perform;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+mod readiness;
 mod records;
 mod reload;
 mod upgrade;
@@ -61,12 +64,14 @@ use crate::unit_file::{Directories, Unreadable};
 
 use births::Births;
 use calls::{Asked, Calls};
+use checks::Checks;
 use chores::{Chore, Chores};
 use conditions::Looks;
 use going_down::GoingDown;
 use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
+use readiness::Readiness;
 use records::Records;
 use reload::Readers;
 
@@ -90,8 +95,11 @@ enum Token {
     Chores,
     Lane,
     Looks,
+    /// Files that services write to when they are ready.
+    Readiness,
     Births(u32),
     Adopted(u32),
+    Check(u32),
 }
 
 impl Token {
@@ -104,8 +112,10 @@ impl Token {
             Self::Chores => 5,
             Self::Lane => 6,
             Self::Looks => 7,
+            Self::Readiness => 8,
             Self::Births(batch) => 1 << 32 | batch as u64,
             Self::Adopted(pid) => 2 << 32 | pid as u64,
+            Self::Check(check) => 3 << 32 | check as u64,
         }
     }
 
@@ -119,8 +129,10 @@ impl Token {
             (0, 5) => Some(Self::Chores),
             (0, 6) => Some(Self::Lane),
             (0, 7) => Some(Self::Looks),
+            (0, 8) => Some(Self::Readiness),
             (1, _) => Some(Self::Births(low)),
             (2, _) => Some(Self::Adopted(low)),
+            (3, _) => Some(Self::Check(low)),
             _ => None,
         }
     }
@@ -183,6 +195,8 @@ struct Launcher {
     /// Units that are not to be.
     masked: Vec<Mask>,
     births: Births,
+    checks: Checks,
+    readiness: Readiness,
     leaves: Leaves,
     records: Records,
     calls: Calls,
@@ -288,6 +302,8 @@ impl Launcher {
             findings: Vec::new(),
             masked: Vec::new(),
             births: Births::default(),
+            checks: Checks::default(),
+            readiness: Readiness::new(&run_dir),
             leaves: Leaves::default(),
             records,
             calls: Calls::default(),
@@ -355,6 +371,8 @@ impl Launcher {
                 Token::Chores => self.take_chores(now),
                 Token::Lane => self.lane.other_ended(&self.poll),
                 Token::Looks => self.take_looks(now),
+                Token::Readiness => self.take_readiness(now),
+                Token::Check(check) => self.take_check(*check, now),
                 Token::Signals | Token::Control => {}
             }
         }

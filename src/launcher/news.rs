@@ -14,7 +14,7 @@ use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
 use crate::supervision::service_life::{First, Life};
 use crate::supervision::why::{Exit, SignalName};
-use crate::supervision::{Event, Moment, Notice, Pid};
+use crate::supervision::{Event, Moment, Notice, Pid, WatchdogNews};
 
 /// Dead processes that are buried in one go.
 const BURIALS_A_TURN: usize = 1_024;
@@ -22,6 +22,8 @@ const BURIALS_A_TURN: usize = 1_024;
 const LAST_INSTANT: Duration = Duration::from_millis(2);
 /// How long another parent may take to bury a process of ours that it adopted.
 const BURIAL_ELSEWHERE: Duration = Duration::from_millis(20);
+/// The longest limit of a watchdog that a service may set, in milliseconds: a hundred years.
+const LONGEST_LIMIT: Moment = 100 * 365 * 24 * 60 * 60 * 1_000;
 /// Notifications that are read in one turn, so that a flood of them keeps nobody else waiting.
 const NOTIFICATIONS_A_TURN: usize = 64;
 
@@ -91,7 +93,10 @@ impl Launcher {
             if let Some((_, fd)) = self.adopted.remove(&pid) {
                 self.poll.remove(&fd);
             }
-            if self.births.bury(pid) || self.lane.buried(pid, &self.poll, now) {
+            if self.births.bury(pid)
+                || self.lane.buried(pid, &self.poll, now)
+                || self.check_ended(pid, exit, now)
+            {
                 continue;
             }
             deaths.extend(owner.map(|start| (start, pid, exit)));
@@ -272,6 +277,16 @@ impl Launcher {
                     self.calls.touch(&name);
                     self.forget_removed(&name);
                 }
+                Answer::Swept { name, result } => {
+                    if let Err(error) = result {
+                        log::error!("{name}: {error}; what is left of a check stays");
+                    }
+                    self.checks.swept(&name);
+                    self.forget_removed(&name);
+                }
+                Answer::LineCame { start: (name, start) } => {
+                    self.supervisor.handle(name.as_str(), start, Event::BecameReady, now);
+                }
                 Answer::Killed { result } => {
                     if let Err(error) = result {
                         log::error!("{error}; it is tried again");
@@ -310,6 +325,13 @@ pub(super) fn parse_notice(text: &[u8], is_member: impl Fn(Pid) -> bool) -> Noti
             Some(("STOPPING", "1")) => notice.stopping = true,
             Some(("STATUS", status)) => notice.status = Some(status.to_owned()),
             Some(("MAINPID", pid)) => notice.main = pid.parse().ok().filter(|pid| is_member(*pid)),
+            Some(("WATCHDOG", "1")) => notice.watchdog = Some(WatchdogNews::Alive),
+            Some(("WATCHDOG", "trigger")) => notice.watchdog = Some(WatchdogNews::Trigger),
+            Some(("WATCHDOG_USEC", usec)) => {
+                // 0 is off; what is shorter than the clock can tell is as short as it can.
+                let millis = usec.parse().ok().map(|usec: u64| usec.div_ceil(1_000));
+                notice.watchdog_limit = millis.map(|millis| millis.min(LONGEST_LIMIT));
+            }
             Some(("EXTEND_TIMEOUT_USEC", usec)) => {
                 notice.extend = usec.parse().ok().map(|usec: u64| usec / 1_000);
             }
@@ -322,16 +344,18 @@ pub(super) fn parse_notice(text: &[u8], is_member: impl Fn(Pid) -> bool) -> Noti
 #[cfg(test)]
 mod tests {
     use super::parse_notice;
-    use crate::supervision::Notice;
+    use crate::supervision::{Notice, WatchdogNews};
 
     #[test]
     fn a_notice_is_read_line_by_line_and_strangers_are_no_main_process() {
-        let text = b"READY=1\nSTATUS=at work\nMAINPID=7\nEXTEND_TIMEOUT_USEC=1500000\nX=1";
+        let text = b"READY=1\nWATCHDOG=1\nWATCHDOG_USEC=1500\nSTATUS=at work\nMAINPID=7\nEXTEND_TIMEOUT_USEC=1500000\nX=1";
         let expected = Notice {
             ready: true,
             status: Some("at work".into()),
             main: Some(7),
             extend: Some(1_500),
+            watchdog: Some(WatchdogNews::Alive),
+            watchdog_limit: Some(2),
             ..Notice::default()
         };
         assert_eq!(parse_notice(text, |pid| pid == 7), expected);

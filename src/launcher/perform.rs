@@ -13,7 +13,7 @@ use crate::kernel::{accounting, files, heap, process};
 use crate::supervision::main_process::{self, Member};
 use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
-use crate::supervision::status::{MAX_TREE, StateWord};
+use crate::supervision::status::{HealthWord, MAX_TREE, StateWord};
 use crate::supervision::why::{Because, SignalName, Span, Why};
 use crate::supervision::{Action, Event, Moment, Pid, Role, Who};
 
@@ -89,9 +89,24 @@ impl Launcher {
             Action::RemoveLeaf { name, start } => self.remove_leaf(name, start, now),
             Action::SetLimits { unit } => self.change_limits(&unit),
             Action::Save { name, .. } => self.save(&name),
+            Action::Check { unit, start, purpose, number } => {
+                self.begin_check(&unit, start, purpose, number, now);
+            }
+            Action::EndCheck { name, start, number } => self.end_check(&name, start, number, now),
+            Action::Health { name, start, word, why } => {
+                let colon = if why.is_empty() { "" } else { ": " };
+                let level = match word {
+                    HealthWord::Unhealthy => log::Level::Warn,
+                    HealthWord::Starting | HealthWord::Healthy => log::Level::Info,
+                };
+                log::log!(level, "{name}: {word}{colon}{why} (start {start})");
+            }
             Action::Changed { name, start, from, to, why } => {
                 let colon = if why.is_empty() { "" } else { ": " };
                 log::info!("{name}: {from} -> {to}{colon}{why} (start {start})");
+                if from == StateWord::Starting {
+                    self.readiness.forget(&(name.clone(), start));
+                }
                 self.calls.changed(&mut self.server, (&name, start), (from, to), why, now);
             }
         }
@@ -288,7 +303,7 @@ const fn is_decided(why: Option<&Why>) -> bool {
 }
 
 /// The process that a PID file names; `None` when there is no file yet. Fails in words.
-fn pid_in_file(path: &Path, leaf: &Leaf) -> Result<Option<Pid>, String> {
+pub(super) fn pid_in_file(path: &Path, leaf: &Leaf) -> Result<Option<Pid>, String> {
     let text = match files::read_small(path, MAX_PID_FILE) {
         Err(error) if error.errno() == Errno::ENOENT => return Ok(None),
         read => read.map_err(|error| error.to_string())?,

@@ -14,7 +14,7 @@ use crate::supervision::diff::{KeyChange, When};
 use crate::supervision::nodes::{Edge, Hold, Node};
 use crate::supervision::plan::{Deed, Step, Wish};
 use crate::supervision::status::{
-    Change, Mask, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
+    Change, HealthWord, Mask, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
 };
 
 /// A type of the interface language.
@@ -166,6 +166,7 @@ fn summary(full: bool) -> Summary {
         name: text(),
         description: text(),
         state: StateWord::Up,
+        health: full.then_some(HealthWord::Unhealthy),
         since: 1,
         wanted: true,
         why: text(),
@@ -183,6 +184,7 @@ fn status(full: bool) -> Status {
         first_pid: full.then_some(1),
         leaf: full.then(text),
         status_text: text(),
+        health_text: text(),
         last_exit: text(),
         last_stop: text(),
         waiting_for: vec![text()],

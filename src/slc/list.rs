@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::style::{Style, clean, span, state_color};
 use crate::protocol::message::Listing;
-use crate::supervision::status::{Problem, Summary};
+use crate::supervision::status::{HealthWord, Problem, Summary};
 
 const HEADER: [&str; 5] = ["NAME", "STATE", "SINCE", "MAIN", "WHY"];
 
@@ -31,7 +31,7 @@ pub fn render(listing: &Listing, style: &Style) -> String {
         line(&mut out, &header, &widths, "1", style);
     }
     for (row, service) in rows.iter().zip(&listing.services) {
-        line(&mut out, row, &widths, state_color(service.state), style);
+        line(&mut out, row, &widths, color(service), style);
     }
     for mask in &listing.masked {
         // Writing to a String cannot fail.
@@ -48,11 +48,28 @@ pub fn names(listing: &Listing) -> String {
     listing.services.iter().map(|service| format!("{}\n", clean(&service.name))).collect()
 }
 
+/// "up", or "up, healthy" where that is known.
+pub(super) fn state_text(service: &Summary) -> Cow<'_, str> {
+    match service.health {
+        Some(health) => Cow::Owned(format!("{}, {health}", service.state)),
+        None => Cow::Borrowed(service.state.as_str()),
+    }
+}
+
+/// The colour of a service's state and health.
+pub(super) fn color(service: &Summary) -> &'static str {
+    match service.health {
+        Some(HealthWord::Unhealthy) => "1;31",
+        Some(HealthWord::Starting) => "33",
+        Some(HealthWord::Healthy) | None => state_color(service.state),
+    }
+}
+
 fn row(service: &Summary, now: u64) -> [Cow<'_, str>; 5] {
     let why = if service.why.is_empty() { &service.description } else { &service.why };
     [
         clean(&service.name),
-        Cow::Borrowed(service.state.as_str()),
+        state_text(service),
         Cow::Owned(span(now.saturating_sub(service.since), 1)),
         service.main_pid.map_or(Cow::Borrowed("-"), |pid| Cow::Owned(pid.to_string())),
         clean(why),
@@ -123,7 +140,7 @@ mod tests {
     use super::super::style::Style;
     use super::render;
     use crate::protocol::message::Listing;
-    use crate::supervision::status::{Mask, Problem, StateWord, Summary};
+    use crate::supervision::status::{HealthWord, Mask, Problem, StateWord, Summary};
 
     fn style() -> Style {
         Style { color: false, width: None, now: 1_000_000, zone: TimeZone::UTC }
@@ -134,6 +151,7 @@ mod tests {
             name: name.into(),
             description: "A web server".into(),
             state,
+            health: None,
             since: 1_000_000 - 192_000,
             wanted: true,
             why: why.into(),
@@ -184,6 +202,18 @@ When the unit files were read, something was wrong about:
 As it is now: slc check
 "
         );
+    }
+
+    #[test]
+    fn the_health_stands_beside_the_state() {
+        let mut listing = listing();
+        listing.services[0].health = Some(HealthWord::Unhealthy);
+        listing.services[0].why = "unhealthy: nothing listens".into();
+        let shown = render(&listing, &style());
+        let line = shown.lines().nth(1).unwrap();
+        assert_eq!(line, "größe  up, unhealthy  3 min  1234  unhealthy: nothing listens");
+        let red = Style { color: true, ..style() };
+        assert!(render(&listing, &red).contains("\x1b[1;31mup, unhealthy\x1b[0m"));
     }
 
     #[test]

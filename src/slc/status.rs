@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::end::{End, Failed, put};
 use super::journal::last_lines;
+use super::list::{color, state_text};
 use super::style::{Style, bytes, clean, span, state_color};
 use super::{Supervisor, to_json, tree};
 use crate::protocol::Request;
@@ -94,7 +95,8 @@ fn heading(out: &mut String, status: &Status, style: &Style) {
         span(style.now.saturating_sub(summary.since), 2),
         style.local(summary.since)
     );
-    let state = style.paint(summary.state.as_str(), state_color(summary.state));
+    let text = state_text(summary);
+    let state = style.paint(&text, color(summary));
     let _ = writeln!(out, "\n  {:<10} {state} {since}", "State");
 }
 
@@ -109,6 +111,7 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
     };
     say("Why", summary.why.clone());
     say("Waits for", status.waiting_for.join(", "));
+    say("Health", status.health_text.clone());
     say("Says", status.status_text.clone());
     say("Unit", format!("{} ({})", status.source, status.kind));
     if !status.older_keys.is_empty() {
@@ -163,7 +166,7 @@ mod tests {
 
     use super::super::style::Style;
     use super::render;
-    use crate::supervision::status::{ProcessStatus, StateWord, Status, Summary};
+    use crate::supervision::status::{HealthWord, ProcessStatus, StateWord, Status, Summary};
 
     fn style() -> Style {
         Style { color: false, width: None, now: 1_795_378_428_007, zone: TimeZone::UTC }
@@ -199,6 +202,7 @@ mod tests {
                 name: "nginx".into(),
                 description: "A web server".into(),
                 state: StateWord::Up,
+                health: None,
                 since: 1_795_378_236_007,
                 wanted: true,
                 why: "ready".into(),
@@ -211,6 +215,7 @@ mod tests {
             first_pid: None,
             leaf: Some("/sys/fs/cgroup/treeward/services/nginx/3".into()),
             status_text: "5 requests\r\nfake: line".into(),
+            health_text: String::new(),
             last_exit: "killed by SIGSEGV".into(),
             last_stop: String::new(),
             waiting_for: vec![],
@@ -261,6 +266,17 @@ mod tests {
   2026-11-22 20:10:36.007 hello
 "
         );
+    }
+
+    #[test]
+    fn one_that_is_unhealthy_says_what_its_check_said() {
+        let mut status = nginx();
+        status.summary.health = Some(HealthWord::Unhealthy);
+        status.health_text = "3 failures in a row; exit status 1: no route".into();
+        let shown = render(&status, &[], &style());
+        assert!(shown.contains("\n  State      up, unhealthy for 3 min 12 s"), "{shown}");
+        let line = "\n  Health     3 failures in a row; exit status 1: no route\n";
+        assert!(shown.contains(line), "{shown}");
     }
 
     #[test]

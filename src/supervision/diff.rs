@@ -5,6 +5,8 @@
 //! it by a test. Both take a unit apart without `..`, so that a new key does not build before
 //! somebody has decided.
 
+mod care;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -114,6 +116,9 @@ pub fn in_place(current: &Unit, newest: &Unit) -> Unit {
         source,
         description,
         kind: _,
+        ready: _,
+        health: _,
+        watchdog: _,
         command: _,
         stop,
         reload,
@@ -135,6 +140,9 @@ pub fn in_place(current: &Unit, newest: &Unit) -> Unit {
         source,
         description,
         kind: current.kind,
+        ready: current.ready.clone(),
+        health: current.health.clone(),
+        watchdog: current.watchdog,
         command: current.command.clone(),
         stop,
         reload,
@@ -171,6 +179,9 @@ fn keys(unit: &Unit) -> Vec<Key> {
         source,
         description,
         kind,
+        ready,
+        health,
+        watchdog,
         command,
         stop: Stop { command: stop_command, signal, grace, kill_mode },
         reload,
@@ -195,6 +206,9 @@ fn keys(unit: &Unit) -> Vec<Key> {
     if let Kind::Oneshot { remain_after_exit } = kind {
         keys.at_start("remain_after_exit", Some(remain_after_exit.to_string()));
     }
+    keys.at_start("ready", ready.as_ref().map(care::ready));
+    keys.at_start("healthcheck", health.as_deref().map(care::health));
+    keys.at_start("watchdog", watchdog.map(care::watchdog));
     keys.at_once("enabled", Some(enabled.to_string()));
     keys.at_once("depends_on", list(needs.iter().map(need)));
     keys.at_once("after", list(after.iter().map(ToString::to_string)));

@@ -101,7 +101,9 @@ impl Over {
                 HookFailure::Exit(exit) => of_exit(*exit),
                 HookFailure::Timeout(_) => "timeout",
             },
-            Why::Ended(Because::StartTimeout(_)) => "timeout",
+            Why::Ended(Because::StartTimeout(_) | Because::NotReady { .. }) => "timeout",
+            // systemd has no word for a health check, and this one is nearest.
+            Why::Ended(Because::Watchdog { .. } | Because::Unhealthy { .. }) => "watchdog",
             Why::Ended(Because::CannotStart { .. }) => "resources",
             Why::NothingLeft => "protocol",
             Why::Ended(

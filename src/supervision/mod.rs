@@ -50,6 +50,9 @@ mod conflict_tests;
 pub mod conflicts;
 pub mod diff;
 pub mod graph;
+pub mod health;
+#[cfg(test)]
+mod health_tests;
 #[cfg(test)]
 mod hook_tests;
 pub mod hooks;
@@ -90,6 +93,8 @@ pub mod unit;
 #[cfg(test)]
 mod walk;
 #[cfg(test)]
+mod walk_care;
+#[cfg(test)]
 mod walk_world;
 mod wants;
 pub mod why;
@@ -98,7 +103,7 @@ use std::sync::Arc;
 
 use name::UnitName;
 use record::Record;
-use status::StateWord;
+use status::{HealthWord, StateWord};
 use unit::{Millis, Unit};
 use why::Exit;
 
@@ -132,6 +137,15 @@ pub enum Role {
     Post(usize),
     /// A `stop_post` command, by its place in the list.
     StopPost(usize),
+}
+
+/// What a check is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The unit's `ready`: whether it is up.
+    Ready,
+    /// The unit's `healthcheck`.
+    Health,
 }
 
 /// News from the world about one start of one service.
@@ -178,6 +192,16 @@ pub enum Event {
         /// Whether a PID file in good order named it, so that there is no need to look again.
         certain: bool,
     },
+    /// What the unit's `ready` waits for has come: the newline on its descriptor, or the line of
+    /// its output.
+    BecameReady,
+    /// An [`Action::Check`] is over; it is answered once, also when it was ended.
+    Checked {
+        /// The number that the action gave it.
+        number: u32,
+        /// Whether it has passed; if not, why, in words.
+        result: Result<(), String>,
+    },
 }
 
 /// What a service says of itself. The sender was accepted because it is in the leaf.
@@ -195,6 +219,19 @@ pub struct Notice {
     pub main: Option<Pid>,
     /// `EXTEND_TIMEOUT_USEC=`, in milliseconds.
     pub extend: Option<Millis>,
+    /// `WATCHDOG=`.
+    pub watchdog: Option<WatchdogNews>,
+    /// `WATCHDOG_USEC=`, in milliseconds; 0 switches the watchdog off.
+    pub watchdog_limit: Option<Millis>,
+}
+
+/// What a service tells its watchdog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchdogNews {
+    /// `WATCHDOG=1`: it is well.
+    Alive,
+    /// `WATCHDOG=trigger`: it is not.
+    Trigger,
 }
 
 /// Who gets a signal.
@@ -291,6 +328,37 @@ pub enum Action {
         name: UnitName,
         /// What to keep.
         record: Record,
+    },
+    /// Make a check, outside of the leaf, and answer with [`Event::Checked`].
+    Check {
+        /// The unit, which says how.
+        unit: Arc<Unit>,
+        /// The start.
+        start: u64,
+        /// What for.
+        purpose: Purpose,
+        /// Which one.
+        number: u32,
+    },
+    /// End a check with all of its processes: it takes too long, or nobody waits for it any more.
+    EndCheck {
+        /// The unit.
+        name: UnitName,
+        /// The start.
+        start: u64,
+        /// Which one.
+        number: u32,
+    },
+    /// The word for the health has changed: for the log.
+    Health {
+        /// The unit.
+        name: UnitName,
+        /// The start.
+        start: u64,
+        /// The word now.
+        word: HealthWord,
+        /// Why, in words; empty when it is well.
+        why: String,
     },
     /// The state has changed: for the log and for those who watch.
     Changed {

@@ -22,7 +22,7 @@ use super::rig::{
 };
 use super::service::State;
 use super::status::StateWord;
-use super::unit::{Condition, Kind, Restart, RestartPolicy, Unit};
+use super::unit::{Condition, HealthCheck, Kind, OnFailure, Probe, Restart, RestartPolicy, Unit};
 use super::why::Obstacle;
 use super::{Role, Want};
 
@@ -41,6 +41,7 @@ impl World {
                 if is_starting && !completes {
                     moved |= self.take(Move::SayReady(at))?;
                 }
+                moved |= self.take(Move::CheckEnds(true, at))?;
                 // All that ends by itself, and soon.
                 let undoes = self.alive.get(&name).is_some_and(|it| it.role != Role::First);
                 let asked = self.alive.get(&name).is_some_and(|alive| alive.asked);
@@ -96,8 +97,8 @@ impl World {
         let services = self.supervisor.services();
         let services: Vec<_> = services.map(|(_, service)| service.without_history()).collect();
         let saved: Vec<_> = self.saved.values().map(Record::without_history).collect();
-        let turns = self.supervisor.turns();
-        format!("{services:?} {:?} {saved:?} {} {turns:?}", self.alive, self.now)
+        let (turns, checks) = (self.supervisor.turns(), &self.checks);
+        format!("{services:?} {:?} {saved:?} {checks:?} {} {turns:?}", self.alive, self.now)
     }
 }
 
@@ -218,6 +219,22 @@ fn a_can_do_without_b_and_b_not_without_c() {
     let restart = Restart { policy: RestartPolicy::No, ..named("c").restart };
     let a = needing_by(Condition::ServiceHealthy, false);
     walk_well([a, needing(named("b"), &["c"]), Unit { restart, ..named("c") }], DEPTH);
+}
+
+#[test]
+fn a_needs_a_healthy_b_and_c_a_started_one() {
+    let check = HealthCheck {
+        probe: Probe::Command(vec!["/bin/check".into()]),
+        interval: 1_000,
+        timeout: 500,
+        retries: 1,
+        start_period: 0,
+        start_interval: 200,
+        on_failure: OnFailure::Notify,
+    };
+    let b = Unit { health: Some(Box::new(check)), ..named("b") };
+    let c = Unit { needs: vec![need("b", Condition::ServiceStarted, true)], ..named("c") };
+    walk_well([needing(named("a"), &["b"]), b, c], DEPTH);
 }
 
 #[test]

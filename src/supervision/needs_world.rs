@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::condition::Looked;
 use super::record::Record;
 use super::service::State;
-use super::status::StateWord;
+use super::status::{HealthWord, StateWord};
 use super::supervisor::Supervisor;
 use super::unit::{Condition, Kind, Unit};
 use super::why::{Because, Exit, Why};
@@ -36,6 +36,8 @@ pub struct World {
     pub going_down: bool,
     /// Looks at conditions that were not answered yet.
     pub looks: BTreeMap<String, u64>,
+    /// The check that is on its way for each unit: its start and its number.
+    pub checks: BTreeMap<String, (u64, u32)>,
     pub trail: Vec<Move>,
 }
 
@@ -50,6 +52,8 @@ pub enum Move {
     FailToExecute(usize),
     /// The look at its conditions comes back: they hold, or not.
     Look(bool, usize),
+    /// A check is over; `false`: it has failed.
+    CheckEnds(bool, usize),
     TimePasses,
     GoDown,
     SupervisorRestarts,
@@ -68,6 +72,8 @@ pub fn moves() -> Vec<Move> {
             Move::FailToExecute(at),
             Move::Look(true, at),
             Move::Look(false, at),
+            Move::CheckEnds(true, at),
+            Move::CheckEnds(false, at),
         ]
     };
     let of_all = [Move::TimePasses, Move::GoDown, Move::SupervisorRestarts];
@@ -89,6 +95,7 @@ impl World {
             saved: BTreeMap::new(),
             going_down: false,
             looks: BTreeMap::new(),
+            checks: BTreeMap::new(),
             trail: Vec::new(),
         }
     }
@@ -151,6 +158,13 @@ impl World {
                 let looked = if holds { Looked::Met } else { skip };
                 self.supervisor.looked(&name, number, looked, self.now);
             }
+            Move::CheckEnds(passes, at) => {
+                let name = self.name(at);
+                let Some((start, number)) = self.checks.remove(&name) else { return Ok(false) };
+                let result = if passes { Ok(()) } else { Err("exit status 1".to_owned()) };
+                let checked = Event::Checked { number, result };
+                self.supervisor.handle(&name, start, checked, self.now);
+            }
             Move::TimePasses => {
                 let Some(deadline) = self.supervisor.deadline() else {
                     return Ok(false);
@@ -173,6 +187,7 @@ impl World {
                 }
                 let before = self.wants();
                 self.looks.clear();
+                self.checks.clear();
                 self.supervisor = Supervisor::default();
                 self.supervisor.limit_starting(self.most);
                 self.supervisor.load(self.units.clone(), self.now);
@@ -273,6 +288,10 @@ impl World {
             Action::Weigh { name, start } => {
                 self.supervisor.weighed(name.as_str(), start, Some(0), self.now);
             }
+            Action::Check { unit, start, number, .. } => {
+                self.checks.insert(unit.name.to_string(), (start, number));
+            }
+            Action::EndCheck { .. } | Action::Health { .. } => {}
             Action::SetLimits { .. }
             | Action::Report { .. }
             | Action::ReportStuck { .. }
@@ -294,7 +313,8 @@ impl World {
                 .get(need.unit.as_str())
                 .is_some_and(|alive| alive.executed && alive.role == Role::First);
             let skipped = matches!(other.state(), State::Down { why: Why::Skipped(_) });
-            let is_up = matches!(other.word(), StateWord::Up | StateWord::Reloading);
+            let is_up = matches!(other.word(), StateWord::Up | StateWord::Reloading)
+                && matches!(other.health(), None | Some(HealthWord::Healthy));
             let exited_well = match other.state() {
                 State::Done | State::Down { why: Why::Completed } => true,
                 State::Down { why: Why::Exited(exit) } => exit.is_success(),

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::hooks::Step;
-use super::status::StateWord;
+use super::status::{HealthWord, StateWord};
 use super::times::{Origin, Times};
+use super::unit::Millis;
 use super::why::{Because, Why};
 use super::{Moment, Pid};
 
@@ -65,6 +66,12 @@ pub struct Record {
     /// Who wanted it up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What its checks have shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<KeptHealth>,
+    /// The watchdog's limit in milliseconds, if the service has changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<Millis>,
     /// What another build knows about this start, and gets back when its turn comes again.
     #[serde(flatten)]
     pub others: Others,
@@ -76,6 +83,19 @@ impl Record {
     pub fn without_history(&self) -> Self {
         Self { times: None, origin: None, ..self.clone() }
     }
+}
+
+/// What the next supervisor must know of a unit's checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptHealth {
+    /// The word.
+    pub word: HealthWord,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// Why the last one failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// Fields that this build does not know.

@@ -20,6 +20,9 @@ pub fn unit() -> Unit {
         source: PathBuf::from("/etc/yml-services/web.yml"),
         description: String::new(),
         kind: Kind::Auto,
+        ready: None,
+        health: None,
+        watchdog: None,
         command: vec!["/bin/web".into()],
         stop: Stop { command: None, signal: 15, grace: 5_000, kill_mode: KillMode::ControlGroup },
         reload: None,
@@ -113,6 +116,8 @@ pub struct Rig {
     /// The processor time that each has used, in microseconds, when somebody asks.
     pub used: BTreeMap<String, u64>,
     pub last: BTreeMap<(String, bool), Pid>,
+    /// The number of the last check that was asked for.
+    check: u32,
     next_pid: Pid,
 }
 
@@ -127,6 +132,7 @@ impl Rig {
             saved: BTreeMap::new(),
             used: BTreeMap::new(),
             last: BTreeMap::new(),
+            check: 0,
             next_pid: 100,
         };
         rig.supervisor.load(units, 0);
@@ -187,6 +193,12 @@ impl Rig {
     pub fn control_exits(&mut self, name: &str, code: i32, populated: bool) {
         let pid = self.last[&(name.to_owned(), false)];
         self.tell(name, Event::Exited { pid, exit: Exit::Code(code), populated });
+    }
+
+    /// The check that was asked for last is over.
+    pub fn checked(&mut self, name: &str, result: Result<(), &str>) {
+        let result = result.map_err(str::to_owned);
+        self.tell(name, Event::Checked { number: self.check, result });
     }
 
     pub fn notify(&mut self, name: &str, notice: Notice) {
@@ -262,6 +274,12 @@ impl Rig {
                 self.supervisor.handle(unit.name.as_str(), start, event, self.now);
             }
             Action::Signal { name, .. } => self.done.push(format!("signal {name}")),
+            Action::Check { unit, number, .. } => {
+                self.check = number;
+                self.done.push(format!("check {}", unit.name));
+            }
+            Action::EndCheck { name, .. } => self.done.push(format!("end-check {name}")),
+            Action::Health { name, word, .. } => self.done.push(format!("{word} {name}")),
             Action::KillTree { name, .. } => self.done.push(format!("kill {name}")),
             Action::Save { name, record } => {
                 self.saved.insert(name.to_string(), record);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::condition::Looked;
+use super::health;
 use super::hooks::{self, Over};
 use super::record::Others;
-use super::service_life::{Life, Main};
-use super::status::StateWord;
+use super::service_life::{First, Life, Main};
+use super::status::{HealthWord, StateWord};
 use super::times::{Origin, Pending, Times, Waited};
-use super::unit::{Millis, Reload, Unit};
+use super::unit::{Kind, Millis, Ready, Reload, Unit};
 use super::why::{Because, Exit, Why};
 use super::{Action, Event, Moment, Pid, Role, Want, Who};
 
@@ -151,6 +152,13 @@ pub enum Input {
     World(Event),
     /// A deadline may be over.
     Tick,
+}
+
+impl Input {
+    /// Whether this is the answer of the check of this number.
+    fn answers(&self, number: u32) -> bool {
+        matches!(self, Self::World(Event::Checked { number: of, .. }) if *of == number)
+    }
 }
 
 /// One service.
@@ -330,12 +338,60 @@ impl Service {
         }
     }
 
+    /// The word for its health, while it is up and something tells.
+    pub fn health(&self) -> Option<HealthWord> {
+        match &self.state {
+            State::Up { life } | State::Reloading { life, .. } => life.watch.as_ref()?.word(),
+            State::Down { .. }
+            | State::Blocked
+            | State::Waiting { .. }
+            | State::Looking { .. }
+            | State::Preparing { .. }
+            | State::Starting { .. }
+            | State::Finishing { .. }
+            | State::Clearing { .. }
+            | State::Stopping { .. }
+            | State::Killing { .. }
+            | State::Done
+            | State::Failed { .. } => None,
+        }
+    }
+
+    /// Why its last check failed, or what else is wrong with its health; empty when nothing is.
+    pub fn ailment(&self) -> String {
+        let watch = self.life().and_then(|life| life.watch.as_ref());
+        watch.map_or_else(String::new, |watch| watch.reason())
+    }
+
+    /// Whether this is what makes it up.
+    pub(super) fn is_up_by(&self, ready: &Ready) -> bool {
+        !matches!(self.unit.kind, Kind::Oneshot { .. }) && self.unit.ready() == ready
+    }
+
+    /// What a service waits for that was executed and is not up, in words; empty when that is not
+    /// a thing of its own.
+    pub(super) fn waited_for(&self, life: &Life) -> String {
+        let reason = life.watch.as_ref().map(|watch| watch.reason());
+        let reason = reason.filter(|reason| !reason.is_empty());
+        match life.first {
+            First::Running(_) | First::Ended(_) => {
+                reason.unwrap_or_else(|| health::waited_for(&self.unit))
+            }
+            First::None | First::Executing(_) => String::new(),
+        }
+    }
+
     /// Why it is in this state, in words; empty when there is nothing to say.
     pub fn why(&self) -> String {
         match &self.state {
             State::Down { why } | State::Failed { why } => why.to_string(),
             State::Waiting { why, .. } => format!("{why}; will restart"),
             State::Stopping { because, .. } | State::Killing { because, .. } => because.to_string(),
+            State::Up { .. } | State::Reloading { .. }
+                if self.health() == Some(HealthWord::Unhealthy) =>
+            {
+                format!("unhealthy: {}", self.ailment())
+            }
             State::Up { life } | State::Reloading { life, .. } => match life.main {
                 Main::Gone(exit) => format!("main process ended: {exit}; others live on"),
                 Main::Unknown | Main::Guessed(_) | Main::Told(_) => String::new(),
@@ -346,7 +402,8 @@ impl Service {
             State::Clearing { index, over, .. } => {
                 format!("{}, {}", over.why, hooks::place(&self.unit, Role::StopPost(*index)))
             }
-            State::Blocked | State::Starting { .. } | State::Done => String::new(),
+            State::Starting { life, .. } => self.waited_for(life),
+            State::Blocked | State::Done => String::new(),
         }
     }
 
@@ -357,6 +414,8 @@ impl Service {
         let from = self.word();
         let record = self.record();
         let lived = self.life().is_some();
+        let health = self.health();
+        let check = self.check().filter(|(_, number)| !input.answers(*number));
         let first = out.len();
         let state = std::mem::replace(&mut self.state, State::Blocked);
         self.state = match input {
@@ -381,11 +440,41 @@ impl Service {
             let name = self.unit.name.clone();
             out.push(Action::Changed { name, start: self.starts, from, to, why: self.why() });
         }
+        self.tell_health(health, out);
+        self.end_check(check, out);
         let after = self.record();
         if record != after {
             let place = if lived && self.life().is_some() { first } else { out.len() };
             let save = Action::Save { name: self.unit.name.clone(), record: after };
             out.insert(place, save);
+        }
+    }
+
+    /// Says so when the word for the health of a service that is up has changed.
+    fn tell_health(&self, before: Option<HealthWord>, out: &mut Vec<Action>) {
+        let (name, start) = (self.unit.name.clone(), self.starts);
+        if let (Some(before), Some(word)) = (before, self.health())
+            && before != word
+        {
+            out.push(Action::Health { name, start, word, why: self.ailment() });
+        }
+    }
+
+    /// The check that is on its way, and of which start.
+    fn check(&self) -> Option<(u64, u32)> {
+        let life = self.life()?;
+        Some((life.start, life.watch.as_ref()?.running()?))
+    }
+
+    /// Ends a check that nobody waits for any more.
+    fn end_check(&mut self, before: Option<(u64, u32)>, out: &mut Vec<Action>) {
+        if let State::Stopping { life, .. } | State::Killing { life, .. } = &mut self.state {
+            life.watch = None;
+        }
+        if let Some((start, number)) = before
+            && self.life().is_none_or(|life| life.watch.is_none())
+        {
+            out.push(Action::EndCheck { name: self.unit.name.clone(), start, number });
         }
     }
 

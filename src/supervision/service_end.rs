@@ -9,6 +9,9 @@ use super::unit::KillMode;
 use super::why::{Because, Exit, Why};
 use super::{Action, Moment, Role, Who};
 
+/// SIGABRT's number, the same on every Linux (signal(7)).
+const SIGABRT: i32 = 6;
+
 impl Service {
     /// Ends what lives: the stop command where a person asked and the service was up, then the
     /// signal, then after the grace period the kill.
@@ -74,7 +77,7 @@ impl Service {
     ) -> State {
         let who = self.who_is_stopped(&life);
         life.control = Control::None;
-        self.send_stop_signal(&life, who, out);
+        self.send_stop_signal(&life, who, &because, out);
         State::Stopping { life, because, kill_at: now + self.unit.stop.grace }
     }
 
@@ -86,8 +89,19 @@ impl Service {
         }
     }
 
-    pub(super) fn send_stop_signal(&self, life: &Life, who: Who, out: &mut Vec<Action>) {
-        let (name, start, signal) = (self.unit.name.clone(), life.start, self.unit.stop.signal);
+    /// A service that hangs is to leave a core behind, if it can.
+    pub(super) fn send_stop_signal(
+        &self,
+        life: &Life,
+        who: Who,
+        because: &Because,
+        out: &mut Vec<Action>,
+    ) {
+        let signal = match because {
+            Because::Watchdog { .. } => SIGABRT,
+            _ => self.unit.stop.signal,
+        };
+        let (name, start) = (self.unit.name.clone(), life.start);
         out.push(Action::Signal { name, start, who, signal });
     }
 

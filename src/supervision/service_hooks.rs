@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::condition::Looked;
+use super::health::Watch;
 use super::hooks::{self, Hook, HookFailure, Over};
 use super::service::{STUCK_AFTER, Service, State};
 use super::service_life::{Control, First, Life};
@@ -128,8 +129,10 @@ impl Service {
         out: &mut Vec<Action>,
     ) -> State {
         let role = Role::Post(index);
+        life.watch = None;
         if hooks::of_role(&self.unit, role).is_none() {
             life.up_since = Some(now);
+            life.watch = Watch::of_up(&self.unit, now, None, now);
             return State::Up { life };
         }
         self.spawn_control(&mut life, role, out);
@@ -252,6 +255,8 @@ impl Service {
             | Event::Executed { .. }
             | Event::Emptied
             | Event::Notified(_)
+            | Event::BecameReady
+            | Event::Checked { .. }
             | Event::MainFound { .. } => None,
         };
         match (then, came) {
@@ -347,7 +352,10 @@ impl Service {
         let hook = life.first_pid();
         match event {
             // A hook says nothing about the service.
-            Event::Notified(_) | Event::MainFound { .. } => Leaf::Stays,
+            Event::Notified(_)
+            | Event::MainFound { .. }
+            | Event::BecameReady
+            | Event::Checked { .. } => Leaf::Stays,
             Event::Spawned { .. }
             | Event::Executed { .. }
             | Event::SpawnFailed { .. }

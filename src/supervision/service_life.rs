@@ -1,5 +1,6 @@
 //! [`Life`]: one start, from the first process to the empty leaf. Owned by the living states.
 
+use super::health::Watch;
 use super::unit::{Kind, Millis};
 use super::why::Exit;
 use super::{Moment, Notice, Pid};
@@ -70,6 +71,8 @@ pub struct Life {
     pub hook_failed: Option<String>,
     /// How the last process of the leaf ended that was seen to end.
     pub last_exit: Option<Exit>,
+    /// How it is looked after, where the unit asks for that.
+    pub watch: Option<Box<Watch>>,
     look_at: Option<Moment>,
     looks: u8,
 }
@@ -87,6 +90,7 @@ impl Life {
             reload_failed: None,
             hook_failed: None,
             last_exit: None,
+            watch: None,
             look_at: None,
             looks: 0,
         }

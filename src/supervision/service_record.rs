@@ -1,11 +1,12 @@
 //! What one supervisor leaves of a service, and how the next one takes it over.
 
+use super::health::Watch;
 use super::hooks::Step;
 use super::record::Record;
 use super::service::{Input, STUCK_AFTER, Service, State};
 use super::service_life::{Control, First, Life, Main, SETTLED_AFTER};
 use super::status::StateWord;
-use super::unit::{Kind, Limits};
+use super::unit::{Kind, Limits, Ready};
 use super::why::{Because, Exit, Why};
 use super::{Action, Event, Moment, Role, Want};
 
@@ -47,8 +48,8 @@ impl Service {
             // Nobody will tell again that the program was executed; or, where the first process
             // is not known, that it forked.
             StateWord::Starting
-                if matches!(self.unit.kind, Kind::Auto | Kind::Simple)
-                    || (self.unit.kind == Kind::Forking && record.first.is_none()) =>
+                if self.is_up_by(&Ready::Exec)
+                    || (self.is_up_by(&Ready::Fork) && record.first.is_none()) =>
             {
                 if populated {
                     self.finish_start(life(), 0, now, out)
@@ -56,14 +57,18 @@ impl Service {
                     State::Up { life: life() }
                 }
             }
-            StateWord::Starting => State::Starting { life: life(), give_up: record.deadline },
+            StateWord::Starting => {
+                let mut life = life();
+                life.watch = Watch::of_start(&self.unit, now);
+                State::Starting { life, give_up: record.deadline }
+            }
             StateWord::Up | StateWord::Reloading => State::Up { life: life() },
             // The leaf is killed again: a kill that was cut short must not leave anything.
             StateWord::Stopping | StateWord::Killing => {
                 let mut life = life();
                 life.control = record.control.map_or(Control::None, Control::Running);
                 if populated && word == StateWord::Stopping {
-                    self.stop_again(&mut life, record, out);
+                    self.stop_again(&mut life, record, &because, out);
                 }
                 State::Stopping { life, because, kill_at: record.deadline.unwrap_or(now) }
             }
@@ -85,6 +90,7 @@ impl Service {
             life.up_since = Some(up.unwrap_or(record.since));
             // Of one that came up while nobody looked it is known by now.
             self.times.iter_mut().for_each(|times| _ = times.up.get_or_insert(now));
+            life.watch = Watch::of_up(&self.unit, record.since, Some(record), now);
         }
         if !self.word().is_alive() {
             return;
@@ -141,11 +147,17 @@ impl Service {
 
     /// Does again what the earlier supervisor may have been killed before, as it kept the state
     /// first. A second stop signal does no harm.
-    fn stop_again(&self, life: &mut Life, record: &Record, out: &mut Vec<Action>) {
+    fn stop_again(
+        &self,
+        life: &mut Life,
+        record: &Record,
+        because: &Because,
+        out: &mut Vec<Action>,
+    ) {
         if record.control_due && self.unit.stop.command.is_some() {
             self.spawn_control(life, Role::Stop, out);
         } else if record.control.is_none() {
-            self.send_stop_signal(life, self.who_is_stopped(life), out);
+            self.send_stop_signal(life, self.who_is_stopped(life), because, out);
         }
     }
 
@@ -210,6 +222,8 @@ impl Service {
             older: self.older.clone(),
             times: self.times.clone(),
             origin: self.origin.clone(),
+            health: life.and_then(|life| life.watch.as_ref()?.kept()),
+            watchdog: life.and_then(|life| life.watch.as_ref()?.kept_limit(&self.unit)),
             others: self.others.as_deref().cloned().unwrap_or_default(),
         }
     }

@@ -1,9 +1,10 @@
 //! What news from the world does to a living service, and what follows its end.
 
+use super::health::{Finding, Watch};
 use super::hooks::Over;
 use super::service::{Service, State};
 use super::service_life::{Control, First, Life, Main};
-use super::unit::{KillMode, Kind, Millis, Restart, RestartPolicy};
+use super::unit::{KillMode, Kind, Millis, Ready, Restart, RestartPolicy};
 use super::why::{Because, Exit, Why};
 use super::{Action, Event, Moment, Notice, Pid, Role, Want, Who};
 
@@ -162,7 +163,7 @@ impl Service {
             }
             // Nobody is left who would tell the others; the deadline stays.
             (_, Event::Exited { pid, .. }) if mixed && main == Some(*pid) => {
-                self.send_stop_signal(&life, Who::All, out);
+                self.send_stop_signal(&life, Who::All, &because, out);
                 State::Stopping { life, because, kill_at }
             }
             (Then::Stay | Then::Up | Then::End(_), _) => State::Stopping { life, because, kill_at },
@@ -172,7 +173,6 @@ impl Service {
     /// Writes the news into the life, and says what it means for a service that is not being
     /// ended.
     pub(super) fn note(&self, life: &mut Life, event: &Event, now: Moment) -> Then {
-        let kind = self.unit().kind;
         match event {
             Event::Spawned { role: Role::First | Role::Pre(_) | Role::StopPost(_), pid } => {
                 life.first = First::Executing(*pid);
@@ -191,9 +191,10 @@ impl Service {
                 if let First::Executing(pid) = life.first {
                     life.first = First::Running(pid);
                 }
-                if matches!(kind, Kind::Auto | Kind::Simple) {
+                if self.is_up_by(&Ready::Exec) {
                     return Then::Up;
                 }
+                life.watch = Watch::of_start(self.unit(), now);
             }
             Event::Executed { role: Role::Pre(_) | Role::Post(_) | Role::StopPost(_) } => {
                 if let First::Executing(pid) = life.first {
@@ -220,9 +221,28 @@ impl Service {
             },
             Event::Notified(notice) => {
                 life.note(notice);
-                if notice.ready && kind == Kind::Notify {
+                let watch = life.watch.as_mut();
+                if let Some(Finding::Ill(because)) =
+                    watch.map(|watch| watch.heard(self.unit(), notice, now))
+                {
+                    return Then::End(because);
+                }
+                if notice.ready && self.is_up_by(&Ready::Notify) {
                     return Then::Up;
                 }
+            }
+            Event::BecameReady => {
+                if matches!(self.unit().ready(), Ready::Fd(_) | Ready::Log(_)) {
+                    return Then::Up;
+                }
+            }
+            Event::Checked { number, result } => {
+                let watch = life.watch.as_mut();
+                return match watch.map(|watch| watch.checked(self.unit(), *number, result, now)) {
+                    Some(Finding::Ready) => Then::Up,
+                    Some(Finding::Ill(because)) => Then::End(because),
+                    Some(Finding::None) | None => Then::Stay,
+                };
             }
             Event::MainFound { main, certain } => {
                 life.main_found(*main, *certain, self.unit().pid_file.is_some());
@@ -272,13 +292,10 @@ impl Service {
             Kind::Auto | Kind::Forking | Kind::Notify if !forked => {
                 Then::End(Because::FirstEnded(exit))
             }
-            Kind::Auto | Kind::Forking => {
+            Kind::Auto | Kind::Forking | Kind::Notify => {
                 life.look_soon(now);
-                Then::Up
-            }
-            Kind::Notify => {
-                life.look_soon(now);
-                Then::Stay
+                let is_up = self.is_up_by(&Ready::Exec) || self.is_up_by(&Ready::Fork);
+                if is_up { Then::Up } else { Then::Stay }
             }
         }
     }
@@ -312,7 +329,7 @@ impl Service {
             Why::Ended(ref because) if because.is_wanted() => return State::Down { why },
             _ if self.want == Want::Down => return State::Down { why },
             Why::Completed if self.remains() => return State::Done,
-            Why::Ended(Because::CannotStart { passing: false, .. }) => {
+            Why::Ended(ref because) if because.is_final() => {
                 self.want = Want::Down;
                 return State::Failed { why };
             }
@@ -336,7 +353,9 @@ impl Service {
             (None, Kind::Oneshot { .. }) if first_succeeded || life.up_since.is_some() => {
                 Why::Completed
             }
-            (None, Kind::Forking | Kind::Notify) if first_succeeded && life.up_since.is_none() => {
+            (None, _)
+                if first_succeeded && life.up_since.is_none() && !self.is_up_by(&Ready::Exec) =>
+            {
                 Why::NothingLeft
             }
             (None, _) => Why::Exited(verdict),

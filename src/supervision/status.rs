@@ -81,6 +81,36 @@ impl fmt::Display for StateWord {
     }
 }
 
+/// The words for a service's health, which stand beside the state of one that is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthWord {
+    /// No check has passed yet.
+    Starting,
+    /// The last checks that count did not fail.
+    Healthy,
+    /// Too many checks in a row have failed, or a keep-alive was missed.
+    Unhealthy,
+}
+
+impl HealthWord {
+    /// The word itself.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl fmt::Display for HealthWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// One service in a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
@@ -90,6 +120,9 @@ pub struct Summary {
     pub description: String,
     /// The state.
     pub state: StateWord,
+    /// The word for its health, while it is up and has a healthcheck or a watchdog.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthWord>,
     /// When the state was entered: milliseconds since the Unix epoch.
     pub since: u64,
     /// Whether the service is wanted up.
@@ -140,6 +173,9 @@ pub struct Status {
     pub leaf: Option<String>,
     /// What the service says of itself by `STATUS=`; empty when nothing.
     pub status_text: String,
+    /// Failed checks in a row, and what the last one said; empty while they pass.
+    #[serde(default)]
+    pub health_text: String,
     /// How the last process that mattered ended; empty before that.
     pub last_exit: String,
     /// Proof of the last stop: how many processes, how long until empty; empty before that.

@@ -247,8 +247,9 @@ impl Supervisor {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
-        // All that others look at: `service_started` is met before the state changes.
-        let seen = |service: &Service| (service.word(), is_executed(service));
+        // All that others look at: `service_started` is met before the state changes, and
+        // `service_healthy` may be met long after.
+        let seen = |service: &Service| (service.word(), is_executed(service), service.health());
         let before = seen(&slot.service);
         slot.service.step(input, now, &mut self.actions);
         let after = seen(&slot.service);

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::condition::Entry;
 use super::hooks::Hooks;
 use super::name::UnitName;
@@ -21,6 +23,12 @@ pub struct Unit {
     pub description: String,
     /// How the service tells that it is up.
     pub kind: Kind,
+    /// What makes it up, where that is not what its type says.
+    pub ready: Option<Ready>,
+    /// How it is found out whether a service that is up does its work, if that is.
+    pub health: Option<Box<HealthCheck>>,
+    /// How often the service must say that it is well, if it must.
+    pub watchdog: Option<Watchdog>,
     /// The program and its arguments, never empty.
     pub command: Vec<String>,
     /// How the service is stopped.
@@ -84,6 +92,126 @@ impl Kind {
             Self::Notify => "notify",
         }
     }
+}
+
+impl Unit {
+    /// What makes it up. For a oneshot, which is done when its first process is, it says nothing.
+    #[must_use]
+    pub const fn ready(&self) -> &Ready {
+        match (&self.ready, self.kind) {
+            (Some(ready), _) => ready,
+            (None, Kind::Auto | Kind::Simple | Kind::Oneshot { .. }) => &Ready::Exec,
+            (None, Kind::Forking) => &Ready::Fork,
+            (None, Kind::Notify) => &Ready::Notify,
+        }
+    }
+}
+
+/// What makes a service up. Its type says when it is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// Its program was executed.
+    Exec,
+    /// Its first process exited with 0 and left others behind.
+    Fork,
+    /// A process of the leaf said `READY=1` (sd_notify(3)).
+    Notify,
+    /// A newline on the descriptor of this number (s6's protocol).
+    Fd(u32),
+    /// A line of its output that this regular expression matches.
+    Log(String),
+    /// A check passed that is made again and again.
+    Polled(Box<Polled>),
+}
+
+/// A check that is made until it passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Polled {
+    /// What is looked at.
+    pub probe: Probe,
+    /// The pause between two checks; never 0.
+    pub interval: Millis,
+    /// How long one may take; never 0.
+    pub timeout: Millis,
+}
+
+/// What a check looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// The unit's `pid_file`: it names a process of the leaf.
+    PidFile,
+    /// A command, run beside the leaf with the unit's user and environment: it exits with 0.
+    Command(Vec<String>),
+    /// Somebody accepts connections there.
+    Tcp(Address),
+    /// A GET there is answered by a status of 200 to 399.
+    Http(Http),
+}
+
+/// An address to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The IP address, without brackets.
+    pub ip: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { ip, port } = self;
+        if ip.contains(':') { write!(f, "[{ip}]:{port}") } else { write!(f, "{ip}:{port}") }
+    }
+}
+
+/// A page to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Whom to connect to.
+    pub address: Address,
+    /// The host as the URL has it, with its port where that is written.
+    pub host: String,
+    /// The path, with the query.
+    pub path: String,
+}
+
+/// How it is found out whether a service that is up does its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is looked at.
+    pub probe: Probe,
+    /// The pause between two checks; never 0.
+    pub interval: Millis,
+    /// How long one may take; never 0.
+    pub timeout: Millis,
+    /// So many failures in a row make it unhealthy; never 0.
+    pub retries: u32,
+    /// Failures do not count for so long after it came up.
+    pub start_period: Millis,
+    /// The pause between two checks until the first has passed; never 0.
+    pub start_interval: Millis,
+    /// What is done when it is unhealthy.
+    pub on_failure: OnFailure,
+}
+
+/// How often a service must say that it is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watchdog {
+    /// The longest time between two keep-alives; never 0.
+    pub limit: Millis,
+    /// What is done when one is missed.
+    pub on_failure: OnFailure,
+}
+
+/// What is done about a service that is unhealthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnFailure {
+    /// It is ended as a failure, and its restart policy is asked.
+    Restart,
+    /// It is ended and stays `failed`.
+    Stop,
+    /// It is shown and logged, and nothing else.
+    Notify,
 }
 
 /// How a service is stopped: command, then signal, then after the grace period the whole tree is

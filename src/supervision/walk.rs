@@ -21,7 +21,8 @@ use super::Want;
 use super::record::Record;
 use super::rig::{unit, with_condition, with_hooks};
 use super::service::{Service, State};
-use super::unit::{KillMode, Kind, Limits, Reload, Restart, RestartPolicy, Stop, Unit};
+use super::status::HealthWord;
+use super::unit::{KillMode, Kind, Limits, Ready, Reload, Restart, RestartPolicy, Stop, Unit};
 use super::walk_world::{MOVES, Move, World};
 use super::why::Exit;
 
@@ -42,6 +43,7 @@ impl World {
                 self.take(Move::TellEmpty)?;
             }
             let moved = self.take(Move::AnswerLook(true))? | self.make_ready()?;
+            let moved = self.stay_well()? || moved;
             if self.is_as_wanted() {
                 return Ok(());
             }
@@ -69,15 +71,24 @@ impl World {
         if !matches!(service.state(), State::Starting { .. }) {
             return Ok(false);
         }
-        match self.unit.kind {
-            Kind::Notify => self.take(Move::SayReady),
-            Kind::Forking => {
+        if let Kind::Oneshot { .. } = self.unit.kind {
+            return self.take(Move::FirstExits(0));
+        }
+        match self.unit.ready() {
+            Ready::Notify => self.take(Move::SayReady),
+            Ready::Fork => {
                 self.take(Move::Fork)?;
                 self.take(Move::FirstExits(0))
             }
-            Kind::Oneshot { .. } => self.take(Move::FirstExits(0)),
-            Kind::Auto | Kind::Simple => Ok(false),
+            Ready::Fd(_) | Ready::Log(_) => self.take(Move::BecomeReady),
+            Ready::Exec | Ready::Polled(_) => Ok(false),
         }
+    }
+
+    /// The checks of a good service pass, and it says that it is well.
+    fn stay_well(&mut self) -> Result<bool, String> {
+        self.take(Move::KeepAlive)?;
+        self.take(Move::CheckEnds(true))
     }
 
     fn is_as_wanted(&self) -> bool {
@@ -86,7 +97,10 @@ impl World {
             (Want::Down, State::Down { .. } | State::Failed { .. }) | (Want::Up, State::Done) => {
                 true
             }
-            (Want::Up, State::Up { .. }) => !self.members.is_empty(),
+            (Want::Up, State::Up { .. }) => {
+                let well = matches!(service.health(), None | Some(HealthWord::Healthy));
+                !self.members.is_empty() && well
+            }
             _ => false,
         }
     }
@@ -95,7 +109,7 @@ impl World {
     fn key(&self) -> String {
         let state = (
             (&self.members, &self.dead, self.spawns_fail, self.killed, self.start, self.now),
-            (&self.passed, self.look, self.owed, &self.unit.command),
+            (&self.passed, self.look, self.owed, &self.unit.command, &self.care),
         );
         let service = self.supervisor.service("web").map(Service::without_history);
         let saved = self.saved.as_ref().map(Record::without_history);
@@ -104,7 +118,7 @@ impl World {
 }
 
 /// Walks every sequence of at most `depth` moves. Gives the number of worlds.
-fn walk(unit: &Unit, other: Option<Unit>, depth: usize) -> usize {
+pub(super) fn walk(unit: &Unit, other: Option<Unit>, depth: usize) -> usize {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut open = vec![(World { other, ..World::new(unit.clone()) }, depth)];
     let mut worlds = 0;

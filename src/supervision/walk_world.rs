@@ -10,7 +10,8 @@ use super::record::Record;
 use super::service::State;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
-use super::unit::{Kind, Unit};
+use super::unit::{Ready, Unit};
+use super::walk_care::Care;
 use super::why::Exit;
 use super::{Action, Event, Moment, Notice, Order, Pid, Role, Want};
 
@@ -47,6 +48,8 @@ pub struct World {
     pub passed: BTreeSet<(char, usize)>,
     /// A row of steps has begun, and its `stop_post` commands have not all been asked for.
     pub owed: bool,
+    /// What was seen of its checks and its watchdog.
+    pub care: Care,
     pub trail: Vec<Move>,
 }
 
@@ -66,12 +69,20 @@ pub enum Move {
     SayStopping,
     FindMain,
     TimePasses,
+    /// The supervisor was stopped over its next deadline, and long after.
+    TimeIsLost,
+    /// The newline, or the line of output.
+    BecomeReady,
+    /// A check is over; `false`: it has failed.
+    CheckEnds(bool),
+    KeepAlive,
+    Trigger,
     SupervisorRestarts,
     ChangeUnit,
     AnswerLook(bool),
 }
 
-pub const MOVES: [Move; 23] = [
+pub const MOVES: [Move; 29] = [
     Move::Order(Order::Start),
     Move::Order(Order::Stop),
     Move::Order(Order::Restart),
@@ -91,6 +102,12 @@ pub const MOVES: [Move; 23] = [
     Move::SayStopping,
     Move::FindMain,
     Move::TimePasses,
+    Move::TimeIsLost,
+    Move::BecomeReady,
+    Move::CheckEnds(true),
+    Move::CheckEnds(false),
+    Move::KeepAlive,
+    Move::Trigger,
     Move::SupervisorRestarts,
     Move::ChangeUnit,
     Move::AnswerLook(true),
@@ -117,6 +134,7 @@ impl World {
             look: None,
             passed: BTreeSet::new(),
             owed: false,
+            care: Care::default(),
             trail: Vec::new(),
         }
     }
@@ -125,7 +143,7 @@ impl World {
         self.supervisor.service("web").unwrap().want()
     }
 
-    fn tell(&mut self, start: u64, event: Event) -> Result<(), String> {
+    pub(super) fn tell(&mut self, start: u64, event: Event) -> Result<(), String> {
         self.supervisor.handle("web", start, event, self.now);
         self.perform()
     }
@@ -198,7 +216,7 @@ impl World {
                 self.tell(self.start - 1, exited)?;
             }
             Move::SayReady | Move::SayStopping => {
-                if self.unit.kind != Kind::Notify || self.members.is_empty() {
+                if *self.unit.ready() != Ready::Notify || self.members.is_empty() {
                     return Ok(false);
                 }
                 let ready = step == Move::SayReady;
@@ -217,12 +235,18 @@ impl World {
                     return Ok(false);
                 };
                 self.now = self.now.max(deadline);
+                self.care.time_passes();
                 self.supervisor.tick(self.now);
                 self.perform()?;
                 if self.supervisor.deadline().is_some_and(|next| next <= self.now) {
                     return Err("a deadline that was taken is still due: the loop spins".into());
                 }
             }
+            Move::TimeIsLost
+            | Move::BecomeReady
+            | Move::CheckEnds(_)
+            | Move::KeepAlive
+            | Move::Trigger => return self.take_care(step),
             Move::SupervisorRestarts => {
                 let Some(record) = self.saved.clone() else {
                     return Ok(false);
@@ -232,6 +256,7 @@ impl World {
                 // Deaths that were not told are buried by somebody else, and nobody looks any more.
                 self.dead.clear();
                 self.look = None;
+                self.care.supervisor_restarts(self.now);
                 for member in &mut self.members {
                     member.executed = true;
                 }
@@ -326,7 +351,7 @@ impl World {
     }
 
     /// Does what the supervisor asks for, and checks the invariants.
-    fn perform(&mut self) -> Result<(), String> {
+    pub(super) fn perform(&mut self) -> Result<(), String> {
         loop {
             let actions = self.supervisor.take_actions();
             if actions.is_empty() {
@@ -355,6 +380,7 @@ impl World {
         if is_up && !posts.into_iter().all(|at| self.passed.contains(&('o', at))) {
             return Err("up before its start_post commands were over".into());
         }
+        self.check_care()?;
         let most = self.unit.restart.max_attempts;
         if most != 0 && service.record().attempts > most {
             return Err(format!("started again more than {most} times without a healthy run"));
@@ -363,6 +389,9 @@ impl World {
     }
 
     fn perform_one(&mut self, action: Action) -> Result<(), String> {
+        if let Action::Changed { to, why, .. } = &action {
+            self.care_changed(*to, why)?;
+        }
         match action {
             Action::Spawn { start, role, .. } => {
                 self.may_spawn(role)?;
@@ -397,6 +426,11 @@ impl World {
             Action::Changed { from: StateWord::Waiting, to: StateWord::Starting, .. } => {
                 self.restarted += 1;
             }
+            Action::Check { start, number, purpose, .. } => {
+                self.care.check_begins(start, number, purpose)?;
+            }
+            Action::EndCheck { start, number, .. } => self.care.check_is_ended(start, number),
+            Action::Health { .. } => {}
             Action::SetLimits { unit } => {
                 if self.start == 0
                     || unit.limits != self.supervisor.service("web").unwrap().unit().limits

@@ -6,7 +6,7 @@ use super::graph;
 use super::name::UnitName;
 use super::service::{Input, Service, State};
 use super::service_life::First;
-use super::status::StateWord;
+use super::status::{HealthWord, StateWord};
 use super::supervisor::Supervisor;
 use super::times::Origin;
 use super::unit::{Condition, Need};
@@ -41,10 +41,15 @@ impl Supervisor {
         let wait = Some(Obstacle::NotYet(need.unit.clone()));
         match (service.state(), need.condition) {
             (state, condition) if has_completed(state, Some(condition)) => None,
-            (
-                State::Up { .. } | State::Reloading { .. },
-                Condition::ServiceStarted | Condition::ServiceHealthy,
-            ) => None,
+            (State::Up { .. } | State::Reloading { .. }, Condition::ServiceStarted) => None,
+            (State::Up { .. } | State::Reloading { .. }, Condition::ServiceHealthy)
+                if !matches!(
+                    service.health(),
+                    Some(HealthWord::Starting | HealthWord::Unhealthy)
+                ) =>
+            {
+                None
+            }
             (State::Starting { .. }, Condition::ServiceStarted) if is_executed(service) => None,
             (State::Finishing { .. }, Condition::ServiceStarted) => None,
             // One that need not run here holds nobody up, as with systemd; but it did no work.

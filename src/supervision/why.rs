@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::hooks::HookFailure;
 use super::name::UnitName;
 use super::times::Waited;
-use super::unit::Millis;
+use super::unit::{Millis, OnFailure};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +88,27 @@ pub enum Because {
     FirstEnded(Exit),
     /// It did not come up in time.
     StartTimeout(Millis),
+    /// It was not ready in time.
+    NotReady {
+        /// The time, in milliseconds.
+        limit: Millis,
+        /// What was waited for, in words.
+        waited: String,
+    },
+    /// Its health check has failed.
+    Unhealthy {
+        /// How often, and why the last time.
+        why: String,
+        /// What is done about it: restart or stop.
+        then: OnFailure,
+    },
+    /// It did not say in time that it is well, or said that it is not.
+    Watchdog {
+        /// Which, in words.
+        why: String,
+        /// What is done about it: restart or stop.
+        then: OnFailure,
+    },
     /// Its program could not be started.
     CannotStart {
         /// In words.
@@ -122,11 +143,25 @@ impl Because {
             | Self::OutOfTime => true,
             Self::FirstEnded(_)
             | Self::StartTimeout(_)
+            | Self::NotReady { .. }
+            | Self::Unhealthy { .. }
+            | Self::Watchdog { .. }
             | Self::CannotStart { .. }
             | Self::HookFailed { .. }
             | Self::Completed
             | Self::SaidStopping => false,
         }
+    }
+
+    /// Whether no restart policy is asked because the unit says so: it stays `failed`.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::CannotStart { passing: false, .. }
+                | Self::Unhealthy { then: OnFailure::Stop, .. }
+                | Self::Watchdog { then: OnFailure::Stop, .. }
+        )
     }
 }
 
@@ -144,6 +179,11 @@ impl fmt::Display for Because {
             Self::StartTimeout(limit) => {
                 write!(f, "not up within {}", Span(*limit))
             }
+            Self::NotReady { limit, waited } => {
+                write!(f, "not ready within {}: {waited}", Span(*limit))
+            }
+            Self::Unhealthy { why, .. } => write!(f, "unhealthy: {why}"),
+            Self::Watchdog { why, .. } => write!(f, "watchdog: {why}"),
             Self::CannotStart { reason, .. } => write!(f, "cannot start: {reason}"),
             Self::HookFailed { hook, how } => write!(f, "{hook}: {how}"),
             Self::Completed => f.write_str("work done"),
@@ -189,6 +229,9 @@ impl Why {
             Self::Ended(because) => match because {
                 Because::FirstEnded(exit) => !exit.is_success(),
                 Because::StartTimeout(_)
+                | Because::NotReady { .. }
+                | Because::Unhealthy { .. }
+                | Because::Watchdog { .. }
                 | Because::CannotStart { .. }
                 | Because::HookFailed { .. } => true,
                 Because::Asked

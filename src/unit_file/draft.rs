@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::diagnostic::{Place, Report};
 use super::hooks;
 use super::identity::Identity;
+use super::ready::Care;
 use super::service::RestartWord;
 use crate::supervision::condition::Entry;
 use crate::supervision::hooks::{Hook, Hooks};
@@ -52,6 +53,7 @@ pub(super) struct Draft {
     pub limits: Limits,
     pub enabled: Option<bool>,
     pub delegate: Option<bool>,
+    pub care: Care,
 }
 
 /// SIGTERM (signal(7)).
@@ -82,14 +84,17 @@ impl Draft {
             self.complain("conflicts", report, "a unit cannot conflict with itself; remove it");
             self.conflicts.remove(at);
         }
-        Some(Unit {
+        let mut unit = Unit {
             name,
             source: file.to_owned(),
-            description: self.description.unwrap_or_default(),
+            description: self.description.take().unwrap_or_default(),
             kind,
-            command: self.command?,
+            ready: None,
+            health: None,
+            watchdog: None,
+            command: self.command.take()?,
             stop: Stop {
-                command: self.stop_command,
+                command: self.stop_command.take(),
                 signal: self.stop_signal.unwrap_or(TERM),
                 grace,
                 kill_mode: self.kill_mode.unwrap_or(KillMode::ControlGroup),
@@ -97,25 +102,27 @@ impl Draft {
             reload,
             restart,
             start_timeout,
-            needs: self.needs,
-            after: self.after,
-            conflicts: self.conflicts,
-            conditions: self.conditions,
+            needs: std::mem::take(&mut self.needs),
+            after: std::mem::take(&mut self.after),
+            conflicts: std::mem::take(&mut self.conflicts),
+            conditions: std::mem::take(&mut self.conditions),
             hooks,
-            pid_file: self.pid_file,
+            pid_file: self.pid_file.take(),
             enabled: self.enabled.unwrap_or(true),
-            process: shared(self.process),
-            limits: self.limits,
+            process: shared(std::mem::take(&mut self.process)),
+            limits: std::mem::take(&mut self.limits),
             delegate: self.delegate.unwrap_or(false),
-        })
+        };
+        self.finish_care(&mut unit, report);
+        Some(unit)
     }
 
-    fn place(&self, key: &str) -> Option<Place> {
+    pub(super) fn place(&self, key: &str) -> Option<Place> {
         self.seen.iter().find(|(name, _)| *name == key).map(|&(_, place)| place)
     }
 
     /// Raises a diagnostic at a key that was written.
-    fn complain(&self, key: &'static str, report: &mut Report<'_>, message: &str) {
+    pub(super) fn complain(&self, key: &'static str, report: &mut Report<'_>, message: &str) {
         if let Some(place) = self.place(key) {
             report.inside(key, |report| report.at(place, message));
         }

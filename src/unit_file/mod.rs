@@ -25,10 +25,13 @@ mod keys;
 mod merge;
 mod node;
 mod parts;
+mod pattern;
 mod places;
 mod plain;
+mod probe;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+mod ready;
 mod scalar;
 mod schema;
 mod service;
@@ -55,6 +58,7 @@ pub use directory::{
 pub(crate) use keys::nearest_of;
 pub use keys::{About, about};
 pub use parts::Parts;
+pub use pattern::Pattern;
 pub use places::{At, Places};
 pub use schema::schema;
 

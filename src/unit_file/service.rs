@@ -26,7 +26,8 @@ pub(super) fn command(node: &Node, report: &mut Report<'_>) -> Option<Vec<String
         Value::Scalar(_) => match words::of(node)? {
             Ok(words) => words,
             Err(error) => {
-                let message = explain(&error, report.key.as_deref().unwrap_or("command"));
+                let key = report.key.as_deref().and_then(|key| key.rsplit('.').next());
+                let message = explain(&error, key.unwrap_or("command"));
                 match &error {
                     SplitError::Shell(what) => report.at_part(node.place, what, message),
                     SplitError::Unclosed(_) => report.at(node.place, message),

@@ -10,6 +10,8 @@
 //! - `conditions`: starts that are skipped, and units that cannot live beside each other.
 //! - `boot`: whose turn it is to start, and what is told of a boot afterwards.
 //! - `order`: dependencies, and units that are wrong.
+//! - `readiness`: when a service is up.
+//! - `health`: whether it does its work: checks and watchdogs.
 //! - `reload`: unit files that change under services that live.
 //! - `findings`: what a machine lacks of what a unit needs.
 //! - `power`: going down for an init, and cgroups that services divide.
@@ -30,11 +32,13 @@ mod conditions;
 mod daemons;
 mod drop_ins;
 mod findings;
+mod health;
 mod hooks;
 mod nasty;
 mod order;
 mod pid_files;
 mod power;
+mod readiness;
 mod reload;
 mod restarting;
 mod stopping;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::rig::{after, against, need, needing, unit, with_condition, with_hooks};
 use super::super::unit::{
-    Condition, EnvFile, KillMode, Kind, Limits, Process, Reload, Restart, RestartPolicy, Stdin,
-    Stop, Ulimit, Unit,
+    Address, Condition, EnvFile, HealthCheck, KillMode, Kind, Limits, OnFailure, Probe, Process,
+    Ready, Reload, Restart, RestartPolicy, Stdin, Stop, Ulimit, Unit, Watchdog,
 };
 use super::{KeyChange, When, diff, in_place};
 
@@ -34,15 +34,32 @@ fn process(change: impl Fn(&mut Process)) -> Unit {
     unit
 }
 
+fn check(retries: u32) -> HealthCheck {
+    HealthCheck {
+        probe: Probe::Tcp(Address { ip: "::1".into(), port: 80 }),
+        interval: 30_000,
+        timeout: 500,
+        retries,
+        start_period: 0,
+        start_interval: 5_000,
+        on_failure: OnFailure::Stop,
+    }
+}
+
 /// A unit for each key, which differs from `unit()` in it alone.
 fn each_key() -> Vec<(&'static str, Unit)> {
     let started = need("db", Condition::ServiceStarted, false);
     let env_files = vec![EnvFile { path: "/e".into(), required: false }];
+    let watchdog = Watchdog { limit: 1_500, on_failure: OnFailure::Notify };
     vec![
         ("(file)", Unit { source: PathBuf::from("/run/web.yml"), ..unit() }),
         ("description", Unit { description: "Web".into(), ..unit() }),
         ("command", Unit { command: vec!["/bin/web".into(), "a b".into()], ..unit() }),
         ("type", Unit { kind: Kind::Notify, ..unit() }),
+        ("ready", Unit { ready: Some(Ready::Fd(3)), ..unit() }),
+        ("ready", Unit { ready: Some(Ready::Log("up".into())), ..unit() }),
+        ("healthcheck", Unit { health: Some(Box::new(check(3))), ..unit() }),
+        ("watchdog", Unit { watchdog: Some(watchdog), ..unit() }),
         ("enabled", Unit { enabled: false, ..unit() }),
         ("depends_on", needing(unit(), &["db"])),
         ("depends_on", Unit { needs: vec![started], ..unit() }),
