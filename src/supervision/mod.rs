@@ -327,7 +327,7 @@ pub enum Action {
         /// The unit.
         name: UnitName,
         /// What to keep.
-        record: Record,
+        record: Box<Record>,
     },
     /// Make a check, outside of the leaf, and answer with [`Event::Checked`].
     Check {

@@ -279,7 +279,7 @@ impl World {
                 }
             }
             Action::Save { name, record } => {
-                self.saved.insert(name.to_string(), record);
+                self.saved.insert(name.to_string(), *record);
             }
             Action::Look { unit, number } => {
                 self.looks.insert(unit.name.to_string(), number);

@@ -282,7 +282,7 @@ impl Rig {
             Action::Health { name, word, .. } => self.done.push(format!("{word} {name}")),
             Action::KillTree { name, .. } => self.done.push(format!("kill {name}")),
             Action::Save { name, record } => {
-                self.saved.insert(name.to_string(), record);
+                self.saved.insert(name.to_string(), *record);
             }
             Action::SetLimits { unit } => self.done.push(format!("limits {}", unit.name)),
             Action::Look { unit, number } => {

@@ -445,7 +445,7 @@ impl Service {
         let after = self.record();
         if record != after {
             let place = if lived && self.life().is_some() { first } else { out.len() };
-            let save = Action::Save { name: self.unit.name.clone(), record: after };
+            let save = Action::Save { name: self.unit.name.clone(), record: Box::new(after) };
             out.insert(place, save);
         }
     }

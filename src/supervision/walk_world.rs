@@ -417,7 +417,7 @@ impl World {
                     return Err("gave back a leaf with processes".into());
                 }
             }
-            Action::Save { record, .. } => self.saved = Some(record),
+            Action::Save { record, .. } => self.saved = Some(*record),
             Action::Changed { to: StateWord::Failed, why, .. }
                 if why.contains("given up") && self.restarted < self.unit.restart.max_attempts =>
             {

@@ -149,7 +149,7 @@ impl Supervisor {
         let stays =
             want == Want::Down || service.life().is_some() || service.word() == StateWord::Done;
         if stays && record != before {
-            self.actions.push(Action::Save { name: name.clone(), record });
+            self.actions.push(Action::Save { name: name.clone(), record: Box::new(record) });
         }
         self.wake_around(name);
     }
