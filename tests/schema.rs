@@ -20,15 +20,19 @@ const ONLY_THE_READER: &[(&str, &[&str])] = &[
         "the file's name is no part of its text",
         &["cgroup.procs", "name with blank", "parameters-in-a-unit"],
     ),
-    (
-        "what is wrong stands in its drop-ins",
-        &["drop-in-add", "drop-in-broken", "drop-in-text", "drop-in-values"],
-    ),
-    ("only an instance has the value", &["template-specifier@"]),
     ("it compares two values", &["restart-pauses", "environment-list-duplicate"]),
     ("for YAML the byte is the end of a line as good as any", &["carriage-return"]),
     ("no number is less or more than NaN, and JSON has none", &["duration-nan"]),
     ("a YAML tool hands numbers on without the way they were written", &["umask-decimal"]),
+    (
+        "what is wrong is in a drop-in",
+        &["drop-in-add", "drop-in-broken", "drop-in-text", "drop-in-values"],
+    ),
+    ("a template's values are whole only in its instances", &["template-specifier@"]),
+    (
+        "the schema names conditions and leaves what they say to the reader",
+        &["condition-empty", "condition-relative", "condition-two"],
+    ),
 ];
 
 /// Values that the reader refuses and the schema cannot, by key.
