@@ -176,9 +176,9 @@ impl Watch {
     }
 
     /// What the next supervisor must know of the checks.
-    pub fn kept(&self) -> Option<KeptHealth> {
+    pub fn kept(&self) -> Option<Box<KeptHealth>> {
         let Health { word, failures, .. } = self.health?;
-        Some(KeptHealth { word, failures, reason: self.reason.clone() })
+        Some(Box::new(KeptHealth { word, failures, reason: self.reason.clone() }))
     }
 
     /// What the next supervisor must know of the watchdog: a limit that is not the unit's.

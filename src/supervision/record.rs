@@ -68,7 +68,7 @@ pub struct Record {
     pub origin: Option<Origin>,
     /// What its checks have shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<KeptHealth>,
+    pub health: Option<Box<KeptHealth>>,
     /// The watchdog's limit in milliseconds, if the service has changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<Millis>,
