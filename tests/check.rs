@@ -104,6 +104,10 @@ fn what_a_start_would_not_find_is_told_where_it_is_written() {
             "./x.yml:2:18: reload_command: /nonexistent/c does not exist",
         ),
         (
+            "command: sh\nstart_pre: /nonexistent/d\n",
+            "./x.yml:2:12: start_pre: /nonexistent/d does not exist",
+        ),
+        (
             "command: sh\nuser: no-such-user-x\n",
             "./x.yml:2:7: user: there is no user \"no-such-user-x\", so every start fails",
         ),

@@ -36,7 +36,9 @@ fn an_answer_ends_as_its_question_did() {
         let (id, request) = desk.call();
         assert_eq!(request, Request::List);
         desk.server.reply(id, &empty_list(), desk.now);
-        let wanted = json!({"parameters": {"findings": [], "services": [], "problems": [], "masked": [], "notice": ""}});
+        let empty =
+            json!({"services": [], "problems": [], "findings": [], "masked": [], "notice": ""});
+        let wanted = json!({"parameters": empty});
         assert_eq!(read_message(&mut stream, end), wanted);
     }
 }

@@ -9,6 +9,7 @@ use super::Finding;
 use crate::kernel::env_file;
 use crate::kernel::executable::{self, Unfit};
 use crate::kernel::program::{self, DEFAULT_PATH, PrepareError};
+use crate::supervision::hooks::Hook;
 use crate::supervision::unit::{Reload, Stdin, Unit};
 use crate::unit_file::{At, Severity};
 
@@ -112,7 +113,16 @@ fn commands(unit: &Unit) -> Vec<(Keys, &[String])> {
         (&["stop_command"], unit.stop.command.as_ref()),
         (&["reload_command"], reload),
     ];
-    all.into_iter().filter_map(|(keys, command)| Some((keys, command?.as_slice()))).collect()
+    let hooks: [(Keys, &[Hook]); 3] = [
+        (&["start_pre"], &unit.hooks.start_pre),
+        (&["start_post"], &unit.hooks.start_post),
+        (&["stop_post"], &unit.hooks.stop_post),
+    ];
+    let hooks = hooks
+        .into_iter()
+        .flat_map(|(keys, hooks)| hooks.iter().map(move |hook| (keys, hook.command.as_slice())));
+    let own = all.into_iter().filter_map(|(keys, command)| Some((keys, command?.as_slice())));
+    own.chain(hooks).collect()
 }
 
 /// The PATH that a start would have, and what is wrong with the files it would come from.
