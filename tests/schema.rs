@@ -29,6 +29,32 @@ const ONLY_THE_READER: &[(&str, &[&str])] = &[
     ("for YAML the byte is the end of a line as good as any", &["carriage-return"]),
     ("no number is less or more than NaN, and JSON has none", &["duration-nan"]),
     ("a YAML tool hands numbers on without the way they were written", &["umask-decimal"]),
+    (
+        "the schema names conditions and leaves what they say to the reader",
+        &["condition-empty", "condition-relative", "condition-two"],
+    ),
+    (
+        "the schema knows the shape of readiness, health and watchdog, not yet their words",
+        &[
+            "health-restart-no",
+            "health-test-cmd",
+            "health-test-list",
+            "health-test-none",
+            "health-test-shell",
+            "ready-command-shell",
+            "ready-fd-interval",
+            "ready-fork-simple",
+            "ready-http-blank",
+            "ready-interval-zero",
+            "ready-log-regex",
+            "ready-oneshot",
+            "ready-pid-file",
+            "ready-tcp-name",
+            "ready-tcp-v6",
+            "watchdog-restart-no",
+            "watchdog-zero",
+        ],
+    ),
 ];
 
 /// Values that the reader refuses and the schema cannot, by key.

@@ -166,17 +166,10 @@ pub(super) const INSTANCES: Form = Form {
 };
 pub(super) const HOOKS: Form = Form {
     words: hooks::HOOKS,
-    schema: r#"{"$comment":"a list is a list of commands","oneOf":[{"type":"string","minLength":1},
-        {"type":"object","required":["command"],"additionalProperties":false,"properties":
-        {"command":{"oneOf":[{"type":"string","minLength":1},{"type":"array","minItems":1,
-        "items":{"type":["string","number","boolean"]}}]},
-        "timeout":{"type":["string","number"]},"ignore_failure":{"type":"boolean"}}},
-        {"type":"array","items":{"oneOf":[{"type":"string","minLength":1},
-        {"type":"array","minItems":1,"items":{"type":["string","number","boolean"]}},
-        {"type":"object","required":["command"],"additionalProperties":false,"properties":
-        {"command":{"oneOf":[{"type":"string","minLength":1},{"type":"array","minItems":1,
-        "items":{"type":["string","number","boolean"]}}]},
-        "timeout":{"type":["string","number"]},"ignore_failure":{"type":"boolean"}}}]}}]}"#,
+    schema: r##"{"$comment":"a list is a list of commands","anyOf":[
+        {"$ref":"#/$defs/hook"},
+        {"type":"array","items":{"anyOf":[
+         {"$ref":"#/$defs/hook"},{"type":"array","allOf":[{"$ref":"#/$defs/command"}]}]}}]}"##,
 };
 pub(super) const CONDITION: Form = Form {
     words: condition::CONDITIONS,
