@@ -4,7 +4,7 @@
 //! program (`scripts/fuzz`), which looks for an input that breaks it, and an ordinary test, which
 //! tries every input that is kept in `tests/corpus/`.
 
-use crate::{journal, launcher, protocol, unit_file};
+use crate::{import, journal, launcher, protocol, unit_file};
 
 /// Something that reads what others wrote.
 pub struct Target {
@@ -20,6 +20,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "unit", check: unit_file::properties::unit, memory: (512 << 10, 4_096) },
     Target { name: "instance", check: unit_file::properties::instance, memory: (4 << 20, 4_096) },
+    Target { name: "import", check: import::properties::import, memory: (2 << 20, 32_768) },
     Target { name: "control", check: protocol::properties::control, memory: (256 << 10, 64) },
     Target { name: "pid-file", check: launcher::properties::pid_file, memory: (1 << 10, 4) },
     Target { name: "notice", check: launcher::properties::notice, memory: (4 << 10, 32) },

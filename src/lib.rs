@@ -21,6 +21,7 @@ pub mod check;
 pub mod console;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod import;
 pub mod journal;
 pub mod kernel;
 pub mod launcher;

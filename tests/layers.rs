@@ -42,6 +42,20 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         ],
     ),
     ("unit_file", &["crate::kernel", "crate::launcher", "crate::journal", "crate::protocol"]),
+    // What others wrote comes in as text; slc reads the files.
+    (
+        "import",
+        &[
+            "crate::kernel",
+            "crate::launcher",
+            "crate::journal",
+            "crate::protocol",
+            "crate::slc",
+            "std::fs",
+            "std::io",
+            "std::process",
+        ],
+    ),
     // The log lane knows what a unit's name is, and nothing else of the rules.
     (
         "journal",

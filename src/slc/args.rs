@@ -260,6 +260,13 @@ pub(super) enum Command {
     #[command(after_help = "Example: slc journal -f -n 20 nginx")]
     Journal(Wanted),
 
+    /// Turn a systemd service, a Compose file or a run directory into units; needs no supervisor
+    #[command(after_help = "Example: slc import nginx.service --output /etc/yml-services\n\n\
+                      Without --output the units are written to standard output. What became of \
+                      each directive (kept, approximated, dropped) is told on standard error, and \
+                      in the units as comments.")]
+    Import(super::import::Wanted),
+
     /// Every change of state from now on, until Ctrl-C
     #[command(after_help = "Example: slc watch --json | jq -r .why")]
     Watch {

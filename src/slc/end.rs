@@ -90,6 +90,20 @@ pub(super) enum Failed {
         /// Where the logs should be.
         path: std::path::PathBuf,
     },
+    /// No unit could be made of what was to be imported.
+    #[error("{why}")]
+    Import {
+        /// The file, and what is wrong with it.
+        why: String,
+    },
+    /// A unit could not be written.
+    #[error("{}: {source}; nothing was changed there", path.display())]
+    NotWritten {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A log could not be read.
     #[error("{}: {source}", path.display())]
     Log {
@@ -156,6 +170,12 @@ pub(super) fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Writes lines to standard error that are no complaint.
+pub(super) fn note(text: &str) {
+    let lines: String = text.lines().map(|line| clean(line) + "\n").collect();
+    let _ = io::stderr().lock().write_all(lines.as_bytes());
 }
 
 /// Writes one line to standard error, as `slc: ...`.

@@ -15,6 +15,7 @@ mod end;
 mod enter;
 mod graph;
 mod help;
+mod import;
 mod journal;
 mod list;
 mod man;
@@ -103,6 +104,7 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         Command::Kill { signal, who, unit } => orders::kill(supervisor, unit, *signal, *who),
         Command::Enter { unit, command } => enter::run(supervisor, unit, command),
         Command::Journal(wanted) => journal::run(supervisor, wanted, &style()),
+        Command::Import(wanted) => import::run(wanted),
         Command::Watch { json } => watch::run(supervisor, *json, &style()),
         Command::Poweroff => power::run(supervisor, Power::PowerOff),
         Command::Reboot => power::run(supervisor, Power::Reboot),

@@ -41,6 +41,7 @@ mod size;
 mod specifier;
 mod survey;
 mod template;
+pub(crate) mod tree;
 mod ulimits;
 mod words;
 
@@ -124,6 +125,23 @@ fn check_text(text: &str) -> Result<(), (Option<Place>, String)> {
         Some((offset, what)) => Err((Some(Place::of_offset(text, offset)), what.to_owned())),
         None => Ok(()),
     }
+}
+
+/// Reads a template as an instance of it would read it.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_template(file: &Path, text: &str) -> Result<Unit, Vec<Diagnostic>> {
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let text = parts::Text::new(file.to_owned(), text.as_bytes().to_vec())?;
+    let name = format!("{stem}{}", template::PROBE);
+    let files = vec![std::rc::Rc::new(text)];
+    Parts { name, role: parts::Role::Instance, files, own: 1 }.unit()
+}
+
+/// Whether a unit file may have this key.
+pub(crate) fn is_key(name: &str) -> bool {
+    about().any(|key| key.name == name)
 }
 
 /// A signal's number, from all that a unit file may call it.
