@@ -118,7 +118,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("procfs::", &["kernel/process.rs", "kernel/processes.rs", "kernel/membership.rs"]),
     ("serde_yaml::", &["unit_file/node.rs"]),
     ("granit_parser::", &["unit_file/plain.rs"]),
-    ("regex::", &["unit_file/pattern.rs"]),
+    ("regex_lite::", &["unit_file/pattern.rs"]),
     // Each of the three programs waits for signals in one place.
     ("signal_hook::", &["kernel/signals.rs", "journal/lane.rs", "slc/watch.rs"]),
     ("simplelog::", &["console.rs"]),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_lite::{Regex, RegexBuilder};
 
 /// The most bytes that an expression may take when it is compiled.
 const MAX_SIZE: usize = 256 * 1024;
@@ -19,21 +19,14 @@ impl Pattern {
     /// What is wrong with it, in one line.
     pub fn new(text: &str) -> Result<Self, String> {
         let built = RegexBuilder::new(text).size_limit(MAX_SIZE).build();
-        built.map(Self).map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "it is too large when compiled".to_owned(),
-            // The library draws a picture first, and says the reason in the last line.
-            other => {
-                let text = other.to_string();
-                let reason = text.lines().last().unwrap_or_default();
-                reason.trim_start_matches("error: ").to_owned()
-            }
-        })
+        built.map(Self).map_err(|error| error.to_string())
     }
 
-    /// Whether a line holds what is looked for. The line may be any bytes.
+    /// Whether a line holds what is looked for. The line may be any bytes; what is no UTF-8 in it
+    /// matches nothing but a dot.
     #[must_use]
     pub fn matches(&self, line: &[u8]) -> bool {
-        self.0.is_match(line)
+        self.0.is_match(&String::from_utf8_lossy(line))
     }
 }
 
@@ -56,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_bad_expression_says_why_in_one_line_and_a_huge_one_is_refused() {
-        assert_eq!(Pattern::new("(a").unwrap_err(), "unclosed group");
-        assert_eq!(Pattern::new("a{1000}{1000}").unwrap_err(), "it is too large when compiled");
+        assert_eq!(Pattern::new("(a").unwrap_err(), "found open group without closing ')'");
+        assert_eq!(Pattern::new("a{1000}{1000}").unwrap_err(), "compiled regex exceeded size limit");
     }
 }
