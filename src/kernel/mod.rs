@@ -10,6 +10,7 @@
 //! | [`program`], [`spawn`], [`report`] | what is started, the start itself, what became of it |
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
+//! | [`sockets`], [`kept`] | sockets for services, and keeping them open over our own end |
 //! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
 //! | [`files`] | locks, directories that can be trusted, small files |
 //! | [`mounts`], [`swap`], [`machine`], [`processes`] | what process 1 sets up and takes down |
@@ -20,12 +21,14 @@
 pub mod accounting;
 pub mod cgroup;
 mod child_memory;
+mod child_sockets;
 pub mod clock;
 pub mod custody;
 pub mod fifos;
 pub mod files;
 pub mod guest_mounts;
 pub mod heap;
+pub mod kept;
 pub mod leaf;
 pub mod leaf_events;
 pub mod machine;
@@ -42,6 +45,7 @@ pub mod reap;
 pub mod replace;
 pub mod report;
 pub mod signals;
+pub mod sockets;
 pub mod spawn;
 pub mod subgroups;
 pub mod swap;

@@ -23,6 +23,8 @@ pub enum Stage {
     OpeningTerminal,
     /// Putting descriptors 0, 1 and 2 in place.
     ConnectingOutput,
+    /// Putting the sockets that it is passed in place.
+    PassingSockets,
     /// Setting its scheduling priority.
     SettingNice,
     /// Setting its out-of-memory score.
@@ -39,10 +41,11 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in the order in which a child passes them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::EnteringLeaf,
         Self::OpeningTerminal,
         Self::ConnectingOutput,
+        Self::PassingSockets,
         Self::SettingNice,
         Self::SettingOomScore,
         Self::SettingLimits,
@@ -58,6 +61,7 @@ impl Stage {
             Self::EnteringLeaf => "entering the leaf",
             Self::OpeningTerminal => "opening the terminal",
             Self::ConnectingOutput => "connecting input and output",
+            Self::PassingSockets => "passing its sockets on",
             Self::SettingNice => "setting the priority",
             Self::SettingOomScore => "setting the out-of-memory score",
             Self::SettingLimits => "setting the resource limits",
@@ -139,6 +143,11 @@ impl Batch {
     #[must_use]
     pub const fn has_room(&self, bytes: usize) -> bool {
         self.tell.is_some() && self.memory.room() >= bytes
+    }
+
+    /// The descriptor that children must have until they execute.
+    pub(super) fn told_by(&self) -> Option<BorrowedFd<'_>> {
+        self.tell.as_ref().map(AsFd::as_fd)
     }
 
     /// Takes no more: what it waits for from now on are its children.

@@ -12,7 +12,6 @@ use crate::kernel::pidfd;
 use crate::protocol::Reply;
 use crate::protocol::message::Reread;
 use crate::protocol::server::CallId;
-use crate::supervision::graph::Cycle;
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
 use crate::supervision::status::{Problem, StateWord};
@@ -39,7 +38,7 @@ impl Launcher {
         units.extend(orphans);
         let names: Vec<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
         let loaded = self.supervisor.load(units, now);
-        self.report(read.bad, &loaded.cycles);
+        self.report(read.bad, &loaded);
         let newest: HashMap<UnitName, u64> = left.iter().map(|(start, _)| start.clone()).collect();
         let living: Vec<Start> = left
             .into_iter()
@@ -147,7 +146,7 @@ impl Launcher {
             Ok(read) => {
                 let units = self.with_last_good(read.units, &read.bad);
                 let loaded = self.supervisor.load(units, now);
-                self.report(read.bad, &loaded.cycles);
+                self.report(read.bad, &loaded);
                 loaded
             }
             Err(error) => {
@@ -215,19 +214,23 @@ impl Launcher {
     }
 
     /// Keeps and logs what is wrong with unit files.
-    fn report(&mut self, bad: Vec<BadUnit>, cycles: &[Cycle]) {
+    fn report(&mut self, bad: Vec<BadUnit>, loaded: &supervision::load::Loaded) {
         let of_files = bad.into_iter().map(|unit| {
             let texts: Vec<String> = unit.diagnostics.iter().map(ToString::to_string).collect();
             Problem { name: unit.name, text: texts.join("\n") }
         });
-        let of_cycles = cycles.iter().flat_map(|cycle| {
+        let of_conflicts = loaded.conflicts.iter().map(|conflict| Problem {
+            name: conflict.unit.name.to_string(),
+            text: conflict.to_string(),
+        });
+        let of_cycles = loaded.cycles.iter().flat_map(|cycle| {
             let text = format!(
                 "{cycle}: these units wait for each other in a circle, so none of them can start; \
                  none was loaded: take one depends_on or after away"
             );
             cycle.0.iter().map(move |name| Problem { name: name.to_string(), text: text.clone() })
         });
-        self.problems = of_files.chain(of_cycles).collect();
+        self.problems = of_files.chain(of_cycles).chain(of_conflicts).collect();
         // The units of a circle share one text.
         for (at, problem) in self.problems.iter().enumerate() {
             if self.problems[..at].iter().all(|earlier| earlier.text != problem.text) {
@@ -244,6 +247,7 @@ fn unknown(start: u64, now: Moment) -> Record {
         state: StateWord::Up,
         since: now,
         wanted: true,
+        armed: false,
         first: None,
         main: None,
         control: None,
@@ -284,6 +288,7 @@ pub(super) fn orphan(name: &UnitName) -> Unit {
         after: Vec::new(),
         pid_file: None,
         enabled: false,
+        activation: None,
         delegate: false,
         process: Arc::default(),
         limits: Limits::default(),

@@ -110,6 +110,7 @@ impl Launcher {
         let answer = match request {
             Request::List => Ok(self.list(peer)),
             Request::Status { units } => self.statuses(&units),
+            Request::Activations => Ok(Reply::Activations(self.activation_statuses())),
             Request::Order { verb, units, wait } => {
                 match self.order(id, peer, (verb, &units), wait, now) {
                     Ok(()) => return,

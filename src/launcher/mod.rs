@@ -12,6 +12,7 @@
 //!                            └──► status ──► protocol ──► slc
 //! ```
 
+mod activation;
 mod adopt;
 mod batches;
 mod births;
@@ -54,6 +55,7 @@ use crate::supervision::supervisor::Supervisor;
 use crate::supervision::{Action, Moment, Pid};
 use crate::unit_file;
 
+use activation::Activations;
 use births::Births;
 use calls::Calls;
 use chores::{Chore, Chores};
@@ -84,6 +86,7 @@ enum Token {
     Lane,
     Births(u32),
     Adopted(u32),
+    Socket(u32),
 }
 
 impl Token {
@@ -97,6 +100,7 @@ impl Token {
             Self::Lane => 6,
             Self::Births(batch) => 1 << 32 | batch as u64,
             Self::Adopted(pid) => 2 << 32 | pid as u64,
+            Self::Socket(number) => 3 << 32 | number as u64,
         }
     }
 
@@ -111,6 +115,7 @@ impl Token {
             (0, 6) => Some(Self::Lane),
             (1, _) => Some(Self::Births(low)),
             (2, _) => Some(Self::Adopted(low)),
+            (3, _) => Some(Self::Socket(low)),
             _ => None,
         }
     }
@@ -175,6 +180,7 @@ struct Launcher {
     leaves: Leaves,
     records: Records,
     calls: Calls,
+    activations: Activations,
     /// Processes of an earlier supervisor's starts that are no children of ours.
     adopted: HashMap<Pid, (Start, OwnedFd)>,
     /// Who last gave an order for a unit: process and user.
@@ -245,7 +251,9 @@ impl Launcher {
         let listener = Listener::bind(&run_dir.join("control.sock"), group)?;
         let notifications =
             NotifySocket::open(&run_dir.join("notify"), lane::keeper(&run_dir), lane::KEPT)?;
-        let lane = Lane::new(&options, &tree, notifications.duplicate()?)?;
+        let activations = Activations::open(&run_dir, lane::keeper(&run_dir))?;
+        let held = [notifications.duplicate()?, activations.duplicate()?];
+        let lane = Lane::new(&options, &tree, held)?;
         let groups = tree.groups()?;
         let chores = Chores::new()?;
         heap::leave_the_rest();
@@ -270,6 +278,7 @@ impl Launcher {
             leaves: Leaves::default(),
             records: Records::open(&run_dir)?,
             calls: Calls::default(),
+            activations,
             adopted: HashMap::new(),
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),
@@ -327,6 +336,7 @@ impl Launcher {
             match token {
                 Token::Births(batch) => self.take_batch(*batch, now),
                 Token::Adopted(pid) => self.take_adopted_exit(*pid, now),
+                Token::Socket(number) => self.take_connection(*number, now),
                 Token::Leaves => self.take_leaf_events(now),
                 Token::Notifications => self.take_notifications(now),
                 Token::Chores => self.take_chores(now),
@@ -349,6 +359,7 @@ impl Launcher {
         if self.actions.is_empty() {
             self.watch_leaves(now);
         }
+        self.forget_left_sockets();
         self.become_next(now);
         log::logger().flush();
     }

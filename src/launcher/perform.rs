@@ -12,10 +12,11 @@ use crate::kernel::leaf::{Leaf, LeafDir};
 use crate::kernel::{accounting, files, heap, process};
 use crate::supervision::main_process::{self, Member};
 use crate::supervision::name::UnitName;
+use crate::supervision::record::Record;
 use crate::supervision::service::Service;
 use crate::supervision::status::{MAX_TREE, StateWord};
 use crate::supervision::unit::Unit;
-use crate::supervision::why::{SignalName, Span};
+use crate::supervision::why::{Because, SignalName, Span, Why};
 use crate::supervision::{Action, Event, Moment, Pid, Role, Who};
 
 /// Room for so many actions is given back when all are done.
@@ -81,6 +82,7 @@ impl Launcher {
             Action::ReportStuck { name, start } => self.report_stuck(&name, start),
             Action::FindMain { name, start } => self.find_main(&name, start, now),
             Action::RemoveLeaf { name, start } => self.remove_leaf(name, start, now),
+            Action::Guard { unit, guard } => self.set_guard(&unit, guard, now),
             Action::Save { name, .. } => self.save(&name),
             Action::Changed { name, start, from, to, why } => {
                 let colon = if why.is_empty() { "" } else { ": " };
@@ -242,8 +244,9 @@ impl Launcher {
             }
             // Its leaf is not made yet, and then the birth is what is saved.
             None if alive => {}
-            // One that was never started has no cgroup, and nothing to be remembered.
-            _ if record.start == 0 => {}
+            // One that was never started has no cgroup, and nothing to be remembered, unless
+            // somebody has stopped it from waiting for what starts it.
+            _ if record.start == 0 && !is_stopped(&record) => {}
             _ => {
                 let group = self.tree.group(name.as_str());
                 self.records.save(name, &record, |text| group.set_record(text));
@@ -288,6 +291,11 @@ impl Launcher {
     pub(super) fn word(&self, name: &UnitName) -> Option<StateWord> {
         self.supervisor.service(name.as_str()).map(|service| service.word())
     }
+}
+
+/// Whether it is down because that was wanted.
+fn is_stopped(record: &Record) -> bool {
+    matches!(record.why, Some(Why::Ended(Because::Asked | Because::Needs(_))))
 }
 
 /// Key, kernel file and value of each limit (cgroup-v2, "Controllers").

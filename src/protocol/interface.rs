@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::message::{
-    Changed, Failure, Listing, Nothing, Outcomes, Reply, Request, Reread, Signalled, Statuses,
-    Verb, Version, Versioned, Who,
+    Activations, Changed, Failure, Listing, Nothing, Outcomes, Reply, Request, Reread, Signalled,
+    Statuses, Verb, Version, Versioned, Who,
 };
 use super::{DESCRIPTION, INTERFACE, wire};
 use crate::power::Power;
 use crate::supervision::status::{
-    Change, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
+    Change, Outcome, PathStatus, Problem, ProcessStatus, SocketStatus, StateWord, Status, Summary,
+    TimerStatus,
 };
 
 /// A type of the interface language.
@@ -203,6 +204,22 @@ fn status(full: bool) -> Status {
     }
 }
 
+fn activations(full: bool) -> Activations {
+    let state = StateWord::Up;
+    let socket = SocketStatus {
+        unit: text(),
+        name: text(),
+        address: text(),
+        open: true,
+        watched: true,
+        state,
+    };
+    let (next, last) = (full.then_some(1), full.then_some(1));
+    let timer = TimerStatus { unit: text(), timer: text(), next, last, result: text(), state };
+    let path = PathStatus { unit: text(), path: text(), condition: text(), watched: true, state };
+    Activations { sockets: vec![socket], timers: vec![timer], paths: vec![path] }
+}
+
 /// Each method with a request that asks it and a reply to it.
 fn samples(full: bool) -> Vec<(Request, Reply)> {
     let problems = vec![Problem { name: text(), text: text() }];
@@ -236,6 +253,7 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
             }),
         ),
         (Request::Status { units: one }, Reply::Status(Statuses { services: vec![status(full)] })),
+        (Request::Activations, Reply::Activations(activations(full))),
         order(Verb::Start),
         order(Verb::Stop),
         order(Verb::Restart),

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::power::Power;
-use crate::supervision::status::{Change, Outcome, Problem, Status, Summary};
+use crate::supervision::status::{
+    Change, Outcome, PathStatus, Problem, SocketStatus, Status, Summary, TimerStatus,
+};
 
 /// What a client asks for. `GetInfo` and `GetInterfaceDescription` are missing: the server
 /// answers them itself.
@@ -19,6 +21,8 @@ pub enum Request {
         /// Names as the client wrote them: not checked yet.
         units: Vec<String>,
     },
+    /// What starts units besides people and a boot. Answer: [`Reply::Activations`].
+    Activations,
     /// Start, stop, restart or reload. Answer: [`Reply::Outcomes`].
     Order {
         /// Which of them.
@@ -64,7 +68,9 @@ impl Request {
             | Self::ReadUnits
             | Self::Power(_)
             | Self::Upgrade { .. } => true,
-            Self::List | Self::Status { .. } | Self::Watch | Self::Version => false,
+            Self::List | Self::Status { .. } | Self::Activations | Self::Watch | Self::Version => {
+                false
+            }
         }
     }
 }
@@ -123,6 +129,8 @@ pub enum Reply {
     List(Listing),
     /// To [`Request::Status`].
     Status(Statuses),
+    /// To [`Request::Activations`].
+    Activations(Activations),
     /// To [`Request::Order`].
     Outcomes(Outcomes),
     /// To [`Request::Kill`].
@@ -158,6 +166,17 @@ pub struct Listing {
 pub struct Statuses {
     /// In the order in which they were asked for.
     pub services: Vec<Status>,
+}
+
+/// What starts units besides people and a boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activations {
+    /// Every socket of a unit.
+    pub sockets: Vec<SocketStatus>,
+    /// Every timer.
+    pub timers: Vec<TimerStatus>,
+    /// Every path.
+    pub paths: Vec<PathStatus>,
 }
 
 /// What became of an order.

@@ -107,6 +107,7 @@ fn understand(method: String, mut given: Map<String, Value>) -> Result<Question,
 fn ours(name: &str, given: &mut Map<String, Value>) -> Result<Option<Request>, Failure> {
     let verb = match name {
         "List" => return Ok(Some(Request::List)),
+        "Activations" => return Ok(Some(Request::Activations)),
         "ReadUnits" => return Ok(Some(Request::ReadUnits)),
         "Watch" => return Ok(Some(Request::Watch)),
         "Version" => return Ok(Some(Request::Version)),
@@ -184,6 +185,7 @@ fn invalid(parameter: &str) -> Failure {
 pub fn write_call(request: &Request) -> Vec<u8> {
     let (name, parameters) = match request {
         Request::List => ("List", json!({})),
+        Request::Activations => ("Activations", json!({})),
         Request::Status { units } => ("Status", json!({ "units": units })),
         Request::Order { verb, units, wait } => {
             let name = match verb {

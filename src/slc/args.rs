@@ -74,6 +74,15 @@ pub(super) enum Command {
         /// One JSON object: {"services": [...], "problems": [...]}
         #[arg(long)]
         json: bool,
+        /// The sockets of units instead: where each listens, and for whom
+        #[arg(long, conflicts_with_all = ["timers", "paths"])]
+        sockets: bool,
+        /// The timers of units instead: when each is due
+        #[arg(long, conflicts_with = "paths")]
+        timers: bool,
+        /// The paths that start units instead
+        #[arg(long)]
+        paths: bool,
     },
 
     /// All that is known of units, with their processes and last log lines

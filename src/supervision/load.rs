@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Moment;
+use super::activation::Guard;
 use super::graph::{self, Cycle, Waiting};
 use super::name::UnitName;
 use super::service::Service;
+use super::socket_conflicts::Conflict;
 use super::supervisor::{Slot, Supervisor};
 use super::unit::Unit;
 use super::why::Because;
@@ -22,6 +24,8 @@ pub struct Loaded {
     pub removed: Vec<UnitName>,
     /// Circles; their units were not taken.
     pub cycles: Vec<Cycle>,
+    /// Units that want an address that is another's; they were not taken.
+    pub conflicts: Vec<Conflict>,
 }
 
 impl Supervisor {
@@ -29,7 +33,8 @@ impl Supervisor {
     pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Loaded {
         let mut loaded = Loaded::default();
         let there: BTreeSet<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
-        for unit in self.without_circles(units, &mut loaded.cycles) {
+        let units = self.without_circles(units, &mut loaded.cycles);
+        for unit in self.without_conflicts(units, &mut loaded.conflicts) {
             self.take(Arc::new(unit), now, &mut loaded);
         }
         for (name, slot) in &mut self.slots {
@@ -96,6 +101,8 @@ impl Supervisor {
                 stuck: false,
                 because: Because::Asked,
                 dependents: Vec::new(),
+                asked: None,
+                guarded: Guard::Off,
                 deadline: None,
             };
             self.slots.insert(name.clone(), Box::new(slot));

@@ -36,7 +36,11 @@
 //! [`Event::Exited`] carries whether the leaf was still populated when it was read, so that one
 //! event may serve for both.
 
+pub mod activation;
+#[cfg(test)]
+mod activation_tests;
 pub mod graph;
+mod guards;
 #[cfg(test)]
 mod life_tests;
 pub mod load;
@@ -53,11 +57,13 @@ pub mod record;
 #[cfg(test)]
 mod rig;
 pub mod service;
+mod service_activation;
 mod service_end;
 pub mod service_life;
 mod service_record;
 mod service_time;
 mod service_world;
+pub mod socket_conflicts;
 pub mod status;
 pub mod supervisor;
 pub mod unit;
@@ -70,6 +76,7 @@ pub mod why;
 
 use std::sync::Arc;
 
+use activation::Guard;
 use name::UnitName;
 use record::Record;
 use status::StateWord;
@@ -89,6 +96,8 @@ pub enum Want {
     Up,
     /// It shall not.
     Down,
+    /// It shall run when what it waits for has come.
+    Armed,
 }
 
 /// What a process was spawned for.
@@ -225,6 +234,14 @@ pub enum Action {
         name: UnitName,
         /// The start.
         start: u64,
+    },
+    /// Open or close the sockets of this unit, and watch what it waits for or leave it alone. Answer
+    /// by [`supervisor::Supervisor::guarded`] or [`supervisor::Supervisor::cannot_arm`].
+    Guard {
+        /// The unit as it is now.
+        unit: Arc<Unit>,
+        /// What must be.
+        guard: Guard,
     },
     /// Keep this where the next supervisor will find it.
     Save {

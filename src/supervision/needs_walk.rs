@@ -14,8 +14,9 @@
 
 use std::collections::HashMap;
 
+use super::activation::Guard;
 use super::needs_world::{Move, World, moves};
-use super::rig::{after, named, need, needing, with_stop_command};
+use super::rig::{after, named, need, needing, on_demand, with_stop_command};
 use super::service::State;
 use super::status::StateWord;
 use super::unit::{Condition, Kind, Restart, RestartPolicy, Unit};
@@ -55,7 +56,7 @@ impl World {
 
     fn is_as_wanted(&self) -> bool {
         self.supervisor.services().all(|(name, service)| match (service.want(), service.state()) {
-            (Want::Down, State::Down { .. } | State::Failed { .. })
+            (Want::Down | Want::Armed, State::Down { .. } | State::Failed { .. })
             | (Want::Up, State::Up { .. } | State::Done) => true,
             (Want::Up, State::Blocked) => {
                 let obstacles = self.supervisor.obstacles(name.as_str());
@@ -79,7 +80,8 @@ impl World {
     fn shut_down(&mut self) -> Result<(), String> {
         self.take(Move::GoDown)?;
         self.behave()?;
-        if self.supervisor.is_at_rest() && self.alive.is_empty() {
+        let closed = self.guards.values().all(|guard| *guard == Guard::Off);
+        if self.supervisor.is_at_rest() && self.alive.is_empty() && closed {
             return Ok(());
         }
         Err("the system went down, and something lives".into())
@@ -88,7 +90,8 @@ impl World {
     /// What tells two worlds apart, without the trail. A deadline counts as a distance.
     fn key(&self) -> String {
         let services: Vec<_> = self.supervisor.services().collect();
-        format!("{services:?} {:?} {:?} {}", self.alive, self.saved, self.now)
+        let Self { alive, saved, guards, now, .. } = self;
+        format!("{services:?} {alive:?} {saved:?} {guards:?} {now}")
     }
 }
 
@@ -188,4 +191,14 @@ fn a_goes_after_b_also_when_b_cannot_come() {
     let c =
         Unit { restart: Restart { policy: RestartPolicy::No, ..named("c").restart }, ..named("c") };
     walk_well([after(named("a"), &["b"]), needing(named("b"), &["c"]), c], DEPTH);
+}
+
+#[test]
+fn a_needs_b_that_is_started_by_a_connection_and_needs_c() {
+    let b = on_demand(needing(named("b"), &["c"]));
+    let mut units = [needing(named("a"), &["b"]), b, named("c")];
+    walk_well(units.clone(), DEPTH);
+    // And where nobody wants c up but b.
+    units[2].enabled = false;
+    walk_well(units, DEPTH - 1);
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::activation::{Activation, Address, Guard, Mode, Socket, Style, Trigger};
 use super::name::UnitName;
 use super::record::Record;
 use super::status::StateWord;
@@ -33,10 +35,33 @@ pub fn unit() -> Unit {
         after: Vec::new(),
         pid_file: None,
         enabled: true,
+        activation: None,
         delegate: false,
-        process: std::sync::Arc::default(),
+        process: Arc::default(),
         limits: Limits::default(),
     }
+}
+
+/// A socket of this name.
+pub fn socket(name: &str) -> Socket {
+    Socket {
+        name: name.to_owned(),
+        address: Address::Any(80),
+        style: Style::Stream,
+        mode: 0o666,
+        user: None,
+        group: None,
+        backlog: None,
+        ipv6_only: false,
+        reuse_port: false,
+        free_bind: false,
+    }
+}
+
+/// The unit, started by the first connection.
+pub fn on_demand(unit: Unit) -> Unit {
+    let activation = Activation { sockets: vec![socket("web")], mode: Mode::OnDemand };
+    Unit { activation: Some(Arc::new(activation)), ..unit }
 }
 
 /// A plain unit of this name.
@@ -73,6 +98,10 @@ pub struct Rig {
     pub done: Vec<String>,
     pub saved: BTreeMap<String, Record>,
     pub last: BTreeMap<(String, bool), Pid>,
+    /// How each unit with an activation is guarded.
+    pub guards: BTreeMap<String, Guard>,
+    /// Nothing can be opened.
+    pub cannot_listen: bool,
     next_pid: Pid,
 }
 
@@ -84,6 +113,8 @@ impl Rig {
             done: Vec::new(),
             saved: BTreeMap::new(),
             last: BTreeMap::new(),
+            guards: BTreeMap::new(),
+            cannot_listen: false,
             next_pid: 100,
         };
         rig.supervisor.load(units, 0);
@@ -143,6 +174,11 @@ impl Rig {
         self.ask(Order::Start, name);
         self.execute(name);
         assert_eq!(self.word(name), StateWord::Up, "{:?}", self.done);
+    }
+
+    pub fn trigger(&mut self, name: &str, trigger: Trigger) {
+        self.supervisor.trigger(name, trigger, self.now);
+        self.perform();
     }
 
     pub fn pass(&mut self, ms: Moment) {
@@ -205,6 +241,14 @@ impl Rig {
             }
             Action::Signal { name, .. } => self.done.push(format!("signal {name}")),
             Action::KillTree { name, .. } => self.done.push(format!("kill {name}")),
+            Action::Guard { unit, guard } => {
+                self.guards.insert(unit.name.to_string(), guard);
+                if self.cannot_listen && guard != Guard::Off {
+                    self.supervisor.cannot_arm(&unit.name, "no".into(), self.now);
+                } else {
+                    self.supervisor.guarded(&unit.name, guard, self.now);
+                }
+            }
             Action::Save { name, record } => {
                 self.saved.insert(name.to_string(), record);
             }

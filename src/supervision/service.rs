@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::activation::Trigger;
 use super::record::Others;
 use super::service_life::{Life, Main};
 use super::status::StateWord;
@@ -93,6 +94,12 @@ pub enum Input {
     Kill(Because),
     /// Read the configuration again.
     Reload,
+    /// What it waits for has come.
+    Trigger(Trigger),
+    /// What it is to wait for cannot be watched, for this reason.
+    CannotArm(String),
+    /// Try again to watch it.
+    Rearm,
     /// News from the world about this life.
     World(Event),
     /// A deadline may be over.
@@ -112,6 +119,8 @@ pub struct Service {
     pub(super) restarts: u32,
     pub(super) attempts: u32,
     pub(super) last_exit: Option<Exit>,
+    /// How long the last run was up, or worked; `None` before the first was over.
+    pub(super) ran_for: Option<Millis>,
     /// What another build has kept about this start.
     pub(super) others: Option<Box<Others>>,
 }
@@ -130,6 +139,7 @@ impl Service {
             restarts: 0,
             attempts: 0,
             last_exit: None,
+            ran_for: None,
             others: None,
         }
     }
@@ -276,6 +286,9 @@ impl Service {
             Input::End(because) => self.end(state, because, now, out),
             Input::Kill(because) => self.kill_at_once(state, because, now, out),
             Input::Reload => self.reload(state, now, out),
+            Input::Trigger(trigger) => self.trigger(state, trigger, now),
+            Input::CannotArm(reason) => self.cannot_arm(state, reason, now),
+            Input::Rearm => self.rearm(state),
             Input::World(event) => self.world(state, event, now, out),
             Input::Tick => self.tick(state, now, out),
         };

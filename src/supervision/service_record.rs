@@ -17,7 +17,12 @@ impl Service {
         self.restarts = record.restarts;
         self.attempts = record.attempts;
         self.others = (!record.others.is_empty()).then(|| Box::new(record.others.clone()));
-        self.want = if record.wanted { Want::Up } else { Want::Down };
+        self.want = match record.wanted {
+            true => Want::Up,
+            false if record.armed && populated => Want::Up,
+            false if record.armed => Want::Armed,
+            false => Want::Down,
+        };
         self.since = record.since.min(now);
         let because = record.because.clone().unwrap_or(Because::Asked);
         let life = || {
@@ -121,6 +126,7 @@ impl Service {
             state: self.word(),
             since: self.since,
             wanted: self.want_before_shutdown.unwrap_or(self.want) == Want::Up,
+            armed: self.want_before_shutdown.unwrap_or(self.want) == Want::Armed,
             first: life.and_then(Life::first_pid),
             main: self.main_pid(),
             control: match (&self.state, life.map(|life| life.control)) {

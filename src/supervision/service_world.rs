@@ -279,6 +279,7 @@ impl Service {
             self.last_exit = Some(verdict);
         }
         let why = self.why_over(&life, because, verdict);
+        self.ran_for = Some(now.saturating_sub(life.up_since.unwrap_or(self.since)));
         match why {
             Why::Ended(ref because) if because.is_wanted() => return State::Down { why },
             _ if self.want == Want::Down => return State::Down { why },
@@ -286,7 +287,7 @@ impl Service {
                 return State::Done;
             }
             Why::Ended(Because::CannotStart { passing: false, .. }) => {
-                self.want = Want::Down;
+                self.want = self.want_at_rest(&why);
                 return State::Failed { why };
             }
             _ => {}
@@ -320,14 +321,20 @@ impl Service {
             RestartPolicy::Always => true,
         };
         if !again {
-            self.want = Want::Down;
+            self.want = self.want_at_rest(&why);
             return if why.is_failure() { State::Failed { why } } else { State::Down { why } };
         }
         if up_since.is_some_and(|up| now.saturating_sub(up) >= restart.healthy_after) {
             self.attempts = 0;
         }
+        self.again(why, now)
+    }
+
+    /// One more start after a pause, unless there were too many of them.
+    pub(super) fn again(&mut self, why: Why, now: Moment) -> State {
+        let restart = self.unit().restart;
         if restart.max_attempts != 0 && self.attempts >= restart.max_attempts {
-            self.want = Want::Down;
+            self.want = self.want_at_rest(&why);
             let attempts = self.attempts;
             return State::Failed { why: Why::GaveUp { attempts, last: Box::new(why) } };
         }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::activation::Guard;
 use super::name::UnitName;
 use super::record::Record;
 use super::service::{Input, Service, State};
+use super::service_activation::is_triggered;
 use super::status::StateWord;
 use super::unit::Unit;
 use super::wants::is_executed;
@@ -26,6 +28,10 @@ pub(super) struct Slot {
     pub(super) because: Because,
     /// Those that name this unit in `depends_on` or `after`.
     pub(super) dependents: Vec<UnitName>,
+    /// What the loop was last asked to do about its triggers; `None` before that.
+    pub(super) asked: Option<Guard>,
+    /// What the loop has done about them.
+    pub(super) guarded: Guard,
     pub(super) deadline: Option<Moment>,
 }
 
@@ -68,7 +74,8 @@ impl Supervisor {
         }
     }
 
-    /// Wants every one of `names` up that is enabled and was never started, with what it needs.
+    /// Wants every one of `names` up that is enabled and was never started, with what it needs, or
+    /// armed where something starts it.
     pub fn start_enabled(&mut self, names: &[UnitName], now: Moment) {
         for name in names {
             let Some(slot) = self.slots.get_mut(name) else {
@@ -76,7 +83,10 @@ impl Supervisor {
             };
             let fresh = matches!(slot.service.state(), State::Down { why: Why::NotStarted });
             if fresh && slot.service.unit().enabled && !self.going_down {
-                self.want_up(name);
+                match is_triggered(slot.service.unit()) {
+                    true => self.set_want(name, Want::Armed),
+                    false => self.want_up(name),
+                }
             }
         }
         self.settle(now);
@@ -252,19 +262,22 @@ impl Supervisor {
             return;
         };
         if slot.service.life().is_none() {
+            let is_gone = slot.gone;
             if let Some(unit) = slot.next.take() {
-                slot.service.set_unit(unit);
+                self.follow(name, unit);
             }
-            if slot.gone && !self.undo_gone(name, now) {
+            if is_gone && !self.undo_gone(name, now) {
                 return;
             }
         }
+        self.keep_guard(name);
         let Some(slot) = self.slots.get(name) else {
             return;
         };
         let because = slot.because.clone();
         match (slot.service.want(), slot.service.state()) {
-            (Want::Up, State::Waiting { until, .. }) if *until > now => {}
+            (Want::Up | Want::Armed, State::Waiting { until, .. }) if *until > now => {}
+            (Want::Armed, State::Waiting { .. }) => self.apply(name, Input::Rearm, now),
             (
                 Want::Up,
                 State::Down { .. } | State::Blocked | State::Waiting { .. } | State::Failed { .. },
@@ -294,6 +307,18 @@ impl Supervisor {
                 | State::Done,
             )
             | (
+                Want::Armed,
+                State::Down { .. }
+                | State::Blocked
+                | State::Starting { .. }
+                | State::Up { .. }
+                | State::Reloading { .. }
+                | State::Stopping { .. }
+                | State::Killing { .. }
+                | State::Done
+                | State::Failed { .. },
+            )
+            | (
                 Want::Down,
                 State::Down { .. }
                 | State::Failed { .. }
@@ -320,6 +345,7 @@ impl Supervisor {
             return true;
         }
         self.apply(name, Input::End(Because::UnitGone), now);
+        self.keep_guard(name);
         self.slots.remove(name);
         // A record would count for a later unit of this name.
         self.actions.retain(|it| !matches!(it, Action::Save { name: of, .. } if of == name));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::activation::Activation;
 use super::name::UnitName;
 
 /// A span of time in milliseconds.
@@ -35,8 +36,10 @@ pub struct Unit {
     pub after: Vec<UnitName>,
     /// Where the daemon writes its main process id; a hint, never a fact.
     pub pid_file: Option<PathBuf>,
-    /// Whether the unit starts when the supervisor starts.
+    /// Whether the unit starts when the supervisor starts, or waits then for what starts it.
     pub enabled: bool,
+    /// What starts it, and the sockets that it is given. Shared and rare.
+    pub activation: Option<Arc<Activation>>,
     /// Everything the forked child sets up before it executes the command.
     /// Shared, because most units say nothing about it.
     pub process: Arc<Process>,

@@ -9,7 +9,9 @@
 //! - nothing was spawned over living processes, and no leaf with processes was given back;
 //! - no service is at rest over living processes;
 //! - if from here on the world behaves (deaths are told, the killed die, time passes), the service
-//!   comes to rest in what is wanted of it, and never waits for ever.
+//!   comes to rest in what is wanted of it, and never waits for ever;
+//! - a socket is open before a service begins, watched while its unit is armed and at rest, and
+//!   closed when nobody wants it; a connection that waits is never left alone, and nothing spins.
 //!
 //! A walk is worth what it catches: plant a bug in the rules, see the trail, take the bug out again.
 
@@ -18,7 +20,7 @@
 use std::collections::HashMap;
 
 use super::Want;
-use super::rig::unit;
+use super::rig::{on_demand, unit};
 use super::service::State;
 use super::unit::{Kind, Reload, Restart, RestartPolicy, Stop, Unit};
 use super::walk_world::{MOVES, Move, World};
@@ -28,9 +30,10 @@ impl World {
     /// From here on the world behaves: what was killed dies, deaths are told, time passes. The
     /// service must come to rest in what is wanted of it.
     fn behave(&mut self) -> Result<(), String> {
-        self.spawns_fail = false;
+        (self.spawns_fail, self.cannot_listen) = (false, false);
         for _ in 0..20 {
             while self.take(Move::Execute)? {}
+            self.take(Move::Accept)?;
             if self.killed {
                 for member in self.members.drain(..) {
                     self.dead.push((member.pid, Exit::Signal { number: 9, core: false }));
@@ -72,9 +75,8 @@ impl World {
     fn is_as_wanted(&self) -> bool {
         let service = self.supervisor.service("web").unwrap();
         match (self.want(), service.state()) {
-            (Want::Down, State::Down { .. } | State::Failed { .. }) | (Want::Up, State::Done) => {
-                true
-            }
+            (Want::Down | Want::Armed, State::Down { .. } | State::Failed { .. })
+            | (Want::Up, State::Done) => true,
             (Want::Up, State::Up { .. }) => !self.members.is_empty(),
             _ => false,
         }
@@ -84,7 +86,8 @@ impl World {
     fn key(&self) -> String {
         let state =
             (&self.members, &self.dead, self.spawns_fail, self.killed, self.start, self.now);
-        format!("{:?} {state:?} {:?}", self.supervisor.service("web"), self.saved)
+        let sockets = (self.pending, self.guard, self.cannot_listen, self.begun);
+        format!("{:?} {state:?} {sockets:?} {:?}", self.supervisor.service("web"), self.saved)
     }
 }
 
@@ -168,4 +171,28 @@ fn every_order_of_events_keeps_the_promises_of_oneshot_that_remains() {
 #[test]
 fn every_order_of_events_keeps_the_promises_of_notify() {
     walk_kind(Kind::Notify);
+}
+
+/// With a socket that starts it: the walk is less deep, because there are more moves.
+fn walk_on_demand(kind: Kind, policy: RestartPolicy) {
+    let unit = on_demand(Unit { kind, ..unit() });
+    let unit = Unit { restart: Restart { policy, ..unit.restart }, ..unit };
+    let worlds = walk(&unit, 8);
+    assert!(worlds > 10_000, "only {worlds} worlds were tried");
+    println!("{kind:?} on demand: {worlds} worlds");
+}
+
+#[test]
+fn every_order_of_events_and_connections_keeps_the_promises() {
+    walk_on_demand(Kind::Auto, RestartPolicy::OnFailure);
+}
+
+#[test]
+fn every_order_of_events_and_connections_keeps_the_promises_without_restarts() {
+    walk_on_demand(Kind::Simple, RestartPolicy::No);
+}
+
+#[test]
+fn every_order_of_events_and_connections_keeps_the_promises_with_all_restarts() {
+    walk_on_demand(Kind::Notify, RestartPolicy::Always);
 }

@@ -1,6 +1,7 @@
 //! The model of one leaf that `walk.rs` walks through: what may happen next, and what the rules
 //! must never do about it.
 
+use super::activation::{Guard, Trigger};
 use super::record::Record;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
@@ -31,6 +32,13 @@ pub struct World {
     /// The leaf was killed; its members will die.
     pub killed: bool,
     pub saved: Option<Record>,
+    /// A connection waits in the queue of the unit's socket.
+    pub pending: bool,
+    /// What the rules asked for last.
+    pub guard: Guard,
+    pub cannot_listen: bool,
+    /// When it last began, unless somebody has given a reason to begin again since.
+    pub begun: Option<Moment>,
     /// Back-offs that ended in a start since a person's last order.
     pub restarted: u32,
     pub trail: Vec<Move>,
@@ -53,9 +61,12 @@ pub enum Move {
     FindMain,
     TimePasses,
     SupervisorRestarts,
+    Connect,
+    Accept,
+    ToggleListenFailure,
 }
 
-pub const MOVES: [Move; 20] = [
+pub const MOVES: [Move; 23] = [
     Move::Order(Order::Start),
     Move::Order(Order::Stop),
     Move::Order(Order::Restart),
@@ -76,13 +87,16 @@ pub const MOVES: [Move; 20] = [
     Move::FindMain,
     Move::TimePasses,
     Move::SupervisorRestarts,
+    Move::Connect,
+    Move::Accept,
+    Move::ToggleListenFailure,
 ];
 
 impl World {
     pub fn new(unit: Unit) -> Self {
         let mut supervisor = Supervisor::default();
         supervisor.load(vec![unit.clone()], 0);
-        Self {
+        let mut world = Self {
             unit,
             supervisor,
             now: 0,
@@ -93,9 +107,18 @@ impl World {
             spawns_fail: false,
             killed: false,
             saved: None,
+            pending: false,
+            guard: Guard::Off,
+            cannot_listen: false,
+            begun: None,
             restarted: 0,
             trail: Vec::new(),
+        };
+        if world.unit.activation.is_some() {
+            world.supervisor.start_enabled(&[world.unit.name.clone()], 0);
+            world.perform().unwrap();
         }
+        world
     }
 
     pub fn want(&self) -> Want {
@@ -115,6 +138,7 @@ impl World {
                 if self.supervisor.ask(order, "web", self.now).is_err() {
                     return Ok(false);
                 }
+                self.begun = None;
                 if order != Order::Reload {
                     self.restarted = 0;
                 }
@@ -205,6 +229,7 @@ impl World {
                     return Ok(false);
                 };
                 self.supervisor = Supervisor::default();
+                (self.guard, self.begun) = (Guard::Off, None);
                 self.supervisor.load(vec![self.unit.clone()], self.now);
                 // Deaths that were not told are buried by somebody else.
                 self.dead.clear();
@@ -219,8 +244,67 @@ impl World {
                     return Err("took over an empty leaf as alive".into());
                 }
             }
+            Move::Connect => {
+                if self.guard == Guard::Off || std::mem::replace(&mut self.pending, true) {
+                    return Ok(false);
+                }
+                self.begun = None;
+                if self.guard == Guard::Watched {
+                    self.supervisor.trigger("web", Trigger::Fresh, self.now);
+                    self.perform()?;
+                }
+            }
+            Move::Accept => {
+                let runs = self.members.iter().any(|member| member.executed);
+                if !runs || !std::mem::take(&mut self.pending) {
+                    return Ok(false);
+                }
+            }
+            Move::ToggleListenFailure => {
+                if self.unit.activation.is_none() {
+                    return Ok(false);
+                }
+                self.cannot_listen = !self.cannot_listen;
+            }
         }
         Ok(true)
+    }
+
+    /// What must be done about the triggers, by what lives and what is wanted.
+    fn check_guard(&self) -> Result<(), String> {
+        let service = self.supervisor.service("web").unwrap();
+        let word = service.word();
+        let wanted = match service.want() {
+            _ if self.unit.activation.is_none() => Guard::Off,
+            _ if word.is_alive() => Guard::Held,
+            Want::Up => Guard::Held,
+            Want::Armed if matches!(word, StateWord::Down | StateWord::Failed) => Guard::Watched,
+            Want::Armed | Want::Down => Guard::Off,
+        };
+        if self.guard != wanted {
+            return Err(format!("{:?} where {wanted:?} must be: {:?}", self.guard, service));
+        }
+        if self.guard == Guard::Watched && self.pending {
+            return Err("a connection waits, and nobody starts".into());
+        }
+        Ok(())
+    }
+
+    /// Does what is asked about the triggers, and says what is there already.
+    fn set_guard(&mut self, guard: Guard) {
+        self.guard = guard;
+        let name = self.unit.name.clone();
+        self.pending &= guard != Guard::Off;
+        match guard {
+            Guard::Watched if self.cannot_listen => {
+                self.supervisor.cannot_arm(&name, "no socket".into(), self.now);
+            }
+            Guard::Held if self.cannot_listen => {}
+            _ => self.supervisor.guarded(&name, guard, self.now),
+        }
+        if guard == Guard::Watched && self.pending && !self.cannot_listen {
+            self.supervisor.trigger("web", Trigger::Standing, self.now);
+        }
     }
 
     fn join(&mut self, role: Option<Role>) -> Pid {
@@ -257,6 +341,7 @@ impl World {
         if service.restarts() != self.restarted {
             return Err(format!("{} restarts, counted {}", self.restarted, service.restarts()));
         }
+        self.check_guard()?;
         let most = self.unit.restart.max_attempts;
         if most != 0 && service.record().attempts > most {
             return Err(format!("started again more than {most} times without a healthy run"));
@@ -267,6 +352,14 @@ impl World {
     fn perform_one(&mut self, action: Action) -> Result<(), String> {
         match action {
             Action::Spawn { start, role, .. } => {
+                if role == Role::First && self.unit.activation.is_some() {
+                    if self.guard != Guard::Held {
+                        return Err(format!("began with its sockets {:?}", self.guard));
+                    }
+                    if self.begun.replace(self.now) == Some(self.now) {
+                        return Err("began twice at one moment: it spins".into());
+                    }
+                }
                 if role == Role::First || start != self.start {
                     if !self.members.is_empty() {
                         return Err("spawned over living processes".into());
@@ -289,9 +382,12 @@ impl World {
                     return Err("gave back a leaf with processes".into());
                 }
             }
+            Action::Guard { guard, .. } => self.set_guard(guard),
             Action::Save { record, .. } => self.saved = Some(record),
             Action::Changed { to: StateWord::Failed, why, .. }
-                if why.contains("given up") && self.restarted < self.unit.restart.max_attempts =>
+                if why.contains("given up")
+                    && !why.contains("no socket")
+                    && self.restarted < self.unit.restart.max_attempts =>
             {
                 return Err(format!("given up after {} restarts", self.restarted));
             }

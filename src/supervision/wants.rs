@@ -34,6 +34,10 @@ impl Supervisor {
         };
         let service = &slot.service;
         let wait = Some(Obstacle::NotYet(need.unit.clone()));
+        // A connection waits in the socket's queue until the service is up.
+        if slot.listens() && need.condition != Condition::ServiceCompletedSuccessfully {
+            return None;
+        }
         match (service.state(), need.condition) {
             (state, condition) if has_completed(state, Some(condition)) => None,
             (
@@ -43,8 +47,10 @@ impl Supervisor {
             (State::Starting { .. }, Condition::ServiceStarted) if is_executed(service) => None,
             // An optional one that already failed once holds nobody up.
             (State::Waiting { .. }, _) if !need.required => None,
-            (State::Failed { .. }, _) if service.want() == Want::Down => never("failed"),
-            (State::Down { .. }, _) if service.want() == Want::Down => never("is down"),
+            (State::Down { .. } | State::Failed { .. }, _) if slot.will_listen() => wait,
+            (State::Waiting { .. }, _) if service.want() == Want::Armed => wait,
+            (State::Failed { .. }, _) if service.want() != Want::Up => never("failed"),
+            (State::Down { .. }, _) if service.want() != Want::Up => never("is down"),
             (State::Blocked, _) if slot.stuck => never("is blocked"),
             _ => wait,
         }
@@ -93,7 +99,7 @@ impl Supervisor {
     }
 
     /// Changes what is wanted, and keeps it for the next supervisor where no change of state will.
-    fn set_want(&mut self, name: &UnitName, want: Want) {
+    pub(super) fn set_want(&mut self, name: &UnitName, want: Want) {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
@@ -103,23 +109,33 @@ impl Supervisor {
         let record = service.record();
         // One at rest that is to run changes its state at once.
         let stays =
-            want == Want::Down || service.life().is_some() || service.word() == StateWord::Done;
+            want != Want::Up || service.life().is_some() || service.word() == StateWord::Done;
         if stays && record != before {
             self.actions.push(Action::Save { name: name.clone(), record });
         }
         self.wake_around(name);
     }
 
+    /// What a person named is started in any case; what it needs, only if it is not there.
     pub(super) fn want_up(&mut self, name: &UnitName) {
-        // What a person named is started in any case; what it needs, only if it is not there.
-        let mut open = vec![(name.clone(), None)];
-        let mut first = true;
+        self.want_all_up(name, None, true);
+    }
+
+    /// The same for one that somebody else needs, in this condition.
+    pub(super) fn want_up_for(&mut self, name: &UnitName, condition: Condition) {
+        self.want_all_up(name, Some(condition), false);
+    }
+
+    fn want_all_up(&mut self, name: &UnitName, condition: Option<Condition>, mut first: bool) {
+        let mut open = vec![(name.clone(), condition)];
         while let Some((name, condition)) = open.pop() {
             let Some(slot) = self.slots.get(&name) else {
                 continue;
             };
-            let is_there =
-                slot.service.want() == Want::Up || has_completed(slot.service.state(), condition);
+            let is_there = slot.service.want() == Want::Up
+                || (slot.waits_for_connections()
+                    && condition != Some(Condition::ServiceCompletedSuccessfully))
+                || has_completed(slot.service.state(), condition);
             if first || !is_there {
                 let needs = &slot.service.unit().needs;
                 open.extend(needs.iter().map(|need| (need.unit.clone(), Some(need.condition))));
@@ -138,11 +154,13 @@ impl Supervisor {
             };
             let dependents = slot.dependents.clone();
             // One that is down already may stand between: those behind it are stopped all the same.
-            if slot.service.want() == Want::Up || because == Because::Asked {
+            if slot.service.want() != Want::Down || because == Because::Asked {
                 slot.because = because.clone();
-                let restarts = slot.service.is_ending_because(&Because::Restart);
+                // One that waits for what starts it is at rest, and must say why it does so no more.
+                let ends_now = slot.service.is_ending_because(&Because::Restart)
+                    || slot.service.want() == Want::Armed;
                 self.set_want(&name, Want::Down);
-                if restarts {
+                if ends_now {
                     self.apply(&name, Input::End(because), now);
                 }
             }

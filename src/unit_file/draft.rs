@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::activation::ActivationDraft;
 use super::diagnostic::{Place, Report};
 use super::identity::Identity;
 use super::service::RestartWord;
@@ -44,6 +45,7 @@ pub(super) struct Draft {
     pub limits: Limits,
     pub enabled: Option<bool>,
     pub delegate: Option<bool>,
+    pub activation: ActivationDraft,
 }
 
 /// SIGTERM (signal(7)).
@@ -57,6 +59,7 @@ impl Draft {
         let restart = self.finish_restart(kind, report);
         let reload = self.finish_reload(report);
         self.finish_identity(report);
+        let activation = self.finish_activation(kind, report);
         if let Some(path) = self.tty.take() {
             self.process.stdin = Stdin::Tty(path);
         }
@@ -86,18 +89,19 @@ impl Draft {
             after: self.after,
             pid_file: self.pid_file,
             enabled: self.enabled.unwrap_or(true),
+            activation,
             process: shared(self.process),
             limits: self.limits,
             delegate: self.delegate.unwrap_or(false),
         })
     }
 
-    fn place(&self, key: &str) -> Option<Place> {
+    pub(super) fn place(&self, key: &str) -> Option<Place> {
         self.seen.iter().find(|(name, _)| *name == key).map(|&(_, place)| place)
     }
 
     /// Raises a diagnostic at a key that was written.
-    fn complain(&self, key: &'static str, report: &mut Report<'_>, message: &str) {
+    pub(super) fn complain(&self, key: &'static str, report: &mut Report<'_>, message: &str) {
         if let Some(place) = self.place(key) {
             report.inside(key, |report| report.at(place, message));
         }

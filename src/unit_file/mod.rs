@@ -5,6 +5,7 @@
 //! is the one table of known keys; it reads the nodes into a `draft`, and only a draft that
 //! raised no diagnostic becomes a [`Unit`]. `directory` reads all files of a directory.
 
+mod activation;
 mod depends;
 mod diagnostic;
 mod directory;
@@ -22,6 +23,7 @@ mod schema;
 mod service;
 mod signal;
 mod size;
+mod sockets;
 mod ulimits;
 mod words;
 

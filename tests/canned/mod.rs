@@ -11,12 +11,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tempfile::TempDir;
 use treeward::protocol::listener::Listener;
 use treeward::protocol::message::{
-    Changed, Listing, Outcomes, Reread, Signalled, Statuses, Version, Versioned,
+    Activations, Changed, Listing, Outcomes, Reread, Signalled, Statuses, Version, Versioned,
 };
 use treeward::protocol::server::{CallId, Incoming, Server};
 use treeward::protocol::{Failure, Reply, Request};
 use treeward::supervision::status::{
-    Change, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
+    Change, Outcome, Problem, ProcessStatus, SocketStatus, StateWord, Status, Summary,
 };
 
 /// A running service; ends with this value.
@@ -145,6 +145,18 @@ impl Canned {
                 Ok(_) => Err(Failure::NotRunning { unit }),
                 Err(failure) => Err(failure),
             },
+            Request::Activations => Ok(Reply::Activations(Activations {
+                sockets: vec![SocketStatus {
+                    unit: "nginx".into(),
+                    name: "http".into(),
+                    address: "*:80".into(),
+                    open: true,
+                    watched: false,
+                    state: StateWord::Up,
+                }],
+                timers: vec![],
+                paths: vec![],
+            })),
             Request::ReadUnits => Ok(Reply::Reread(Reread {
                 added: vec!["new".into()],
                 changed: vec![],

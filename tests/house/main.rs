@@ -11,6 +11,7 @@
 //! - `survival`: the supervisor killed, doubled, idle, or without rights.
 //! - `upgrade`: the supervisor replaced while people wait.
 //! - `client`: `slc` and the socket.
+//! - `sockets`: sockets that services are given, and connections that start them.
 //! - `strangers`: what other users can do and see.
 
 #[path = "mod.rs"]
@@ -24,6 +25,7 @@ mod order;
 mod pid_files;
 mod power;
 mod restarting;
+mod sockets;
 mod stopping;
 mod strangers;
 mod survival;

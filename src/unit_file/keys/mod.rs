@@ -1,6 +1,7 @@
-//! The one table of known keys. Reading, "expected ...", "did you mean ...?" and the schema for
-//! editors all use it, so none of them can drift from what is really read.
+//! The known keys, in tables by subject. Reading, "expected ...", "did you mean ...?" and the schema
+//! for editors all go through [`known`], so none of them can drift from what is really read.
 
+mod activation;
 mod foreign;
 mod form;
 mod table;
@@ -10,7 +11,14 @@ use super::draft::Draft;
 use super::node::{Node, Value};
 use foreign::{FOREIGN, Meant};
 use form::Form;
-use table::KEYS;
+
+/// Every table of keys there is: a new subject brings a file of its own, and a line here.
+const TABLES: &[&[Key]] = &[table::KEYS, activation::KEYS];
+
+/// All known keys.
+fn known() -> impl Iterator<Item = &'static Key> + Clone {
+    TABLES.iter().flat_map(|table| table.iter())
+}
 
 /// One key of a unit file.
 struct Key {
@@ -24,7 +32,7 @@ struct Key {
 
 /// Each key's name, what it is for, and the JSON Schema of its value as text.
 pub(super) fn schemas() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    KEYS.iter().map(|key| (key.name, key.help, key.form.schema))
+    known().map(|key| (key.name, key.help, key.form.schema))
 }
 
 const NO_KEY: &str = "this cannot be a key; expected a word such as command";
@@ -50,8 +58,8 @@ pub(super) fn read(root: &Node, report: &mut Report<'_>) -> Draft {
             report.at(name.place, NO_KEY);
             continue;
         };
-        let known = KEYS.iter().find(|key| key.name == text);
-        report.inside(text, |report| match known {
+        let found = known().find(|key| key.name == text);
+        report.inside(text, |report| match found {
             None => unknown(text, name, &mut draft, report),
             Some(key) => {
                 draft.seen.push((key.name, name.place));
@@ -81,7 +89,7 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
         Some((_, Meant::Key(known))) => Some(*known),
         None => nearest(text),
     };
-    let key = meant.and_then(|known| KEYS.iter().find(|key| key.name == known));
+    let key = meant.and_then(|meant| known().find(|key| key.name == meant));
     match key {
         Some(Key { name: known, help, .. }) => {
             draft.command_missed |= *known == "command";
@@ -93,7 +101,7 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
 
 /// The known key that is nearest to a text, if one is near.
 fn nearest(text: &str) -> Option<&'static str> {
-    nearest_of(text, KEYS.iter().map(|key| key.name))
+    nearest_of(text, known().map(|key| key.name))
 }
 
 /// The nearest of some names: the same but for case and separators, few typing mistakes away, or one the
@@ -155,27 +163,26 @@ pub(super) fn inner(
 #[cfg(test)]
 mod tests {
     use super::foreign::{FOREIGN, Meant};
-    use super::nearest;
-    use super::table::KEYS;
+    use super::{known, nearest};
 
     #[test]
     fn every_hint_names_a_key_that_exists_and_no_known_key_is_foreign() {
         for (names, meant) in FOREIGN {
-            if let Meant::Key(known) = meant {
-                assert!(KEYS.iter().any(|key| key.name == *known), "{known}");
+            if let Meant::Key(meant) = meant {
+                assert!(known().any(|key| key.name == *meant), "{meant}");
             }
             for name in *names {
-                assert!(KEYS.iter().all(|key| key.name != *name), "{name}");
+                assert!(known().all(|key| key.name != *name), "{name}");
             }
         }
     }
 
     #[test]
     fn every_schema_is_json_and_every_key_stands_in_the_table_once() {
-        for (at, key) in KEYS.iter().enumerate() {
+        for (at, key) in known().enumerate() {
             let schema = serde_json::from_str::<serde_json::Value>(key.form.schema);
             assert!(schema.is_ok_and(|schema| schema.is_object()), "{}", key.name);
-            assert!(KEYS[..at].iter().all(|other| other.name != key.name), "{}", key.name);
+            assert!(known().take(at).all(|other| other.name != key.name), "{}", key.name);
         }
     }
 

@@ -1,0 +1,66 @@
+//! What starts a unit: the word for it, and what its keys say together.
+
+use std::sync::Arc;
+
+use super::diagnostic::{Report, Wrong, quoted};
+use super::draft::Draft;
+use super::sockets::Read;
+use crate::supervision::activation::{Activation, Mode};
+use crate::supervision::unit::Kind;
+
+pub(super) const MODE: &str = "boot or on_demand";
+
+/// The keys that were written.
+#[derive(Default)]
+pub(super) struct ActivationDraft {
+    pub sockets: Vec<Read>,
+    pub mode: Option<Mode>,
+}
+
+pub(super) fn mode(text: &str) -> Result<Mode, Wrong> {
+    match text {
+        "boot" => Ok(Mode::Boot),
+        "on_demand" => Ok(Mode::OnDemand),
+        "on-demand" | "demand" | "socket" | "lazy" => {
+            Err(Wrong::new(format!("there is no {}", quoted(text))).hint("did you mean on_demand?"))
+        }
+        _ => Err(Wrong::new(format!("there is no {}", quoted(text)))),
+    }
+}
+
+impl Draft {
+    /// Checks what the keys say together; `None` for a unit that none of them is in.
+    pub(super) fn finish_activation(
+        &mut self,
+        kind: Kind,
+        report: &mut Report<'_>,
+    ) -> Option<Arc<Activation>> {
+        let draft = std::mem::take(&mut self.activation);
+        let mode = draft.mode.unwrap_or_default();
+        if draft.mode.is_some() && self.place("sockets").is_none() {
+            let message = "there are no sockets that could start it; add sockets:, or remove this";
+            self.complain("activation", report, message);
+        }
+        if mode == Mode::OnDemand && kind == (Kind::Oneshot { remain_after_exit: true }) {
+            let message = "a oneshot that remains is started once; remove one of them";
+            self.complain("activation", report, message);
+        }
+        let mut sockets = Vec::with_capacity(draft.sockets.len());
+        for Read { place, socket } in draft.sockets {
+            let earlier = sockets.iter().find(|other| socket.is_in_the_way_of(other));
+            if let Some(earlier) = earlier {
+                let message = format!(
+                    "{socket} is taken by {}, another socket of this unit; keep one of them",
+                    quoted(&earlier.name)
+                );
+                let name = socket.name.clone();
+                report.inside("sockets", |report| {
+                    report.inside(&name, |report| report.at(place, message));
+                });
+            }
+            sockets.push(socket);
+        }
+        let activation = Activation { sockets, mode };
+        (activation != Activation::default()).then(|| Arc::new(activation))
+    }
+}
