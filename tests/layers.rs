@@ -92,6 +92,7 @@ const DOORS: &[(&str, &[&str])] = &[
     // Each of the three programs waits for signals in one place.
     ("signal_hook::", &["kernel/signals.rs", "journal/lane.rs", "slc/watch.rs"]),
     ("simplelog::", &["console.rs"]),
+    ("croner::", &["supervision/calendar.rs"]),
     ("dlmalloc::", &["kernel/heap.rs"]),
 ];
 

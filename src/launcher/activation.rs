@@ -303,6 +303,7 @@ impl Launcher {
     /// Brings a unit's triggers to a level, and tells the rules what came of it.
     pub(super) fn set_guard(&mut self, unit: &Unit, guard: Guard, now: Moment) {
         let name = &unit.name;
+        self.set_timers(unit, guard, now);
         if guard == Guard::Off {
             self.activations.close(name, &self.poll);
             return self.supervisor.guarded(name, guard, now);
@@ -353,16 +354,18 @@ impl Launcher {
                 state: service.word(),
             })
         });
-        Activated { sockets: sockets.collect(), timers: Vec::new(), paths: Vec::new() }
+        let timers = self.timer_statuses();
+        Activated { sockets: sockets.collect(), timers, paths: Vec::new() }
     }
 
     /// What a unit waits for that is armed, in words.
     pub(super) fn waits_for(&self, name: &UnitName) -> Option<String> {
         let listens = self.activations.listens_on(name);
-        (!listens.is_empty()).then(|| format!("listens on {}", listens.join(", ")))
+        let listens = (!listens.is_empty()).then(|| format!("listens on {}", listens.join(", ")));
+        listens.or_else(|| self.next_run(name))
     }
 
-    fn trigger(&mut self, name: &UnitName, trigger: Trigger, now: Moment) {
+    pub(super) fn trigger(&mut self, name: &UnitName, trigger: Trigger, now: Moment) {
         self.activations.unwatch(name, &self.poll);
         self.supervisor.trigger(name.as_str(), trigger, now);
     }

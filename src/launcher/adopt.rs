@@ -248,6 +248,7 @@ fn unknown(start: u64, now: Moment) -> Record {
         since: now,
         wanted: true,
         armed: false,
+        began: None,
         first: None,
         main: None,
         control: None,

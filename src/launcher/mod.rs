@@ -28,6 +28,7 @@ mod perform;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod records;
+mod timers;
 mod upgrade;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -64,6 +65,7 @@ use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
 use records::Records;
+use timers::Timers;
 
 /// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
 /// deaths and clients in between.
@@ -84,6 +86,7 @@ enum Token {
     Control,
     Chores,
     Lane,
+    Clock,
     Births(u32),
     Adopted(u32),
     Socket(u32),
@@ -98,6 +101,7 @@ impl Token {
             Self::Control => 4,
             Self::Chores => 5,
             Self::Lane => 6,
+            Self::Clock => 7,
             Self::Births(batch) => 1 << 32 | batch as u64,
             Self::Adopted(pid) => 2 << 32 | pid as u64,
             Self::Socket(number) => 3 << 32 | number as u64,
@@ -113,6 +117,7 @@ impl Token {
             (0, 4) => Some(Self::Control),
             (0, 5) => Some(Self::Chores),
             (0, 6) => Some(Self::Lane),
+            (0, 7) => Some(Self::Clock),
             (1, _) => Some(Self::Births(low)),
             (2, _) => Some(Self::Adopted(low)),
             (3, _) => Some(Self::Socket(low)),
@@ -181,6 +186,7 @@ struct Launcher {
     records: Records,
     calls: Calls,
     activations: Activations,
+    timers: Timers,
     /// Processes of an earlier supervisor's starts that are no children of ours.
     adopted: HashMap<Pid, (Start, OwnedFd)>,
     /// Who last gave an order for a unit: process and user.
@@ -279,6 +285,7 @@ impl Launcher {
             records: Records::open(&run_dir)?,
             calls: Calls::default(),
             activations,
+            timers: Timers::new(&options.state_dir)?,
             adopted: HashMap::new(),
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),
@@ -304,6 +311,7 @@ impl Launcher {
         self.poll.add(&self.leaf_events, Token::Leaves.number())?;
         self.poll.add(&self.notifications, Token::Notifications.number())?;
         self.poll.add(&self.server, Token::Control.number())?;
+        self.poll.add(&self.timers, Token::Clock.number())?;
         self.poll.add(&self.chores, Token::Chores.number())
     }
 
@@ -341,6 +349,7 @@ impl Launcher {
                 Token::Notifications => self.take_notifications(now),
                 Token::Chores => self.take_chores(now),
                 Token::Lane => self.lane.other_ended(&self.poll),
+                Token::Clock => self.take_clock(now),
                 Token::Signals | Token::Control => {}
             }
         }
@@ -350,6 +359,7 @@ impl Launcher {
         self.take_late_reports(now);
         self.lane.tick(now);
         self.supervisor.tick(now);
+        self.take_due(now);
         self.hurry_down(now);
         self.perform_all(now);
         self.births.batches.seal(&self.poll);
@@ -372,7 +382,8 @@ impl Launcher {
         }
         let down = self.going_down.as_ref().map(GoingDown::deadline);
         let batches = self.births.batches.deadline();
-        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline(), batches, down]
+        let (rules, timers) = (self.supervisor.deadline(), self.timers.deadline());
+        [rules, timers, self.server.deadline(), self.lane.deadline(), batches, down]
             .into_iter()
             .flatten()
             .min()
@@ -398,7 +409,8 @@ fn lock(run_dir: &Path) -> Result<OwnedFd, Error> {
 /// Makes the paths of the options absolute: the log lane works elsewhere, and clients do.
 fn absolute(mut options: Options) -> Result<Options, Error> {
     let lane = &mut options.lane;
-    for path in [&mut options.units, &mut lane.run_dir, &mut lane.log_dir] {
+    let state_dir = &mut options.state_dir;
+    for path in [&mut options.units, &mut lane.run_dir, &mut lane.log_dir, state_dir] {
         *path = std::path::absolute(&*path)?;
     }
     if let Some(socket) = &mut lane.syslog {

@@ -87,6 +87,7 @@ impl Launcher {
             Action::Changed { name, start, from, to, why } => {
                 let colon = if why.is_empty() { "" } else { ": " };
                 log::info!("{name}: {from} -> {to}{colon}{why} (start {start})");
+                self.keep_run(&name, (from, to), now);
                 self.calls.changed(&mut self.server, (&name, start), (from, to), why, now);
             }
         }

@@ -16,6 +16,8 @@ use core::net::SocketAddr;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::timers::Timer;
+
 /// What starts a service, and the sockets that it is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Activation {
@@ -23,13 +25,15 @@ pub struct Activation {
     pub sockets: Vec<Socket>,
     /// When a service with sockets is started.
     pub mode: Mode,
+    /// What makes it due.
+    pub timers: Vec<Timer>,
 }
 
 impl Activation {
     /// Whether the unit waits for something to start it, instead of starting at boot.
     #[must_use]
     pub fn is_triggered(&self) -> bool {
-        self.listens_on_demand()
+        self.listens_on_demand() || !self.timers.is_empty()
     }
 
     /// Whether the first connection starts it.

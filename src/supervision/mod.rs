@@ -39,6 +39,7 @@
 pub mod activation;
 #[cfg(test)]
 mod activation_tests;
+pub mod calendar;
 pub mod graph;
 mod guards;
 #[cfg(test)]
@@ -66,6 +67,7 @@ mod service_world;
 pub mod socket_conflicts;
 pub mod status;
 pub mod supervisor;
+pub mod timers;
 pub mod unit;
 #[cfg(test)]
 mod walk;

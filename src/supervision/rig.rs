@@ -9,6 +9,7 @@ use super::name::UnitName;
 use super::record::Record;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
+use super::timers::{Timer, When};
 use super::unit::{Condition, KillMode, Kind, Limits, Need, Restart, RestartPolicy, Stop, Unit};
 use super::why::Exit;
 use super::{Action, Event, Moment, Notice, Order, Pid, Role};
@@ -60,7 +61,15 @@ pub fn socket(name: &str) -> Socket {
 
 /// The unit, started by the first connection.
 pub fn on_demand(unit: Unit) -> Unit {
-    let activation = Activation { sockets: vec![socket("web")], mode: Mode::OnDemand };
+    let activation =
+        Activation { sockets: vec![socket("web")], mode: Mode::OnDemand, ..Activation::default() };
+    Unit { activation: Some(Arc::new(activation)), ..unit }
+}
+
+/// The unit, started by a timer.
+pub fn timed(unit: Unit) -> Unit {
+    let timer = Timer { when: When::Every(60_000), persistent: false, jitter: 0 };
+    let activation = Activation { timers: vec![timer], ..Activation::default() };
     Unit { activation: Some(Arc::new(activation)), ..unit }
 }
 

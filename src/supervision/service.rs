@@ -121,6 +121,8 @@ pub struct Service {
     pub(super) last_exit: Option<Exit>,
     /// How long the last run was up, or worked; `None` before the first was over.
     pub(super) ran_for: Option<Millis>,
+    /// When the last start began, in this boot.
+    pub(super) began: Option<Moment>,
     /// What another build has kept about this start.
     pub(super) others: Option<Box<Others>>,
 }
@@ -140,6 +142,7 @@ impl Service {
             attempts: 0,
             last_exit: None,
             ran_for: None,
+            began: None,
             others: None,
         }
     }
@@ -198,6 +201,11 @@ impl Service {
     /// Restarts since a person last asked for a start.
     pub const fn restarts(&self) -> u32 {
         self.restarts
+    }
+
+    /// When the last start began, in this boot.
+    pub const fn began(&self) -> Option<Moment> {
+        self.began
     }
 
     /// How the last process that mattered ended.
@@ -324,6 +332,7 @@ impl Service {
         self.restarts = self.restarts.saturating_add(u32::from(self.attempts > 0));
         self.starts += 1;
         self.others = None;
+        self.began = Some(now);
         out.push(Action::Spawn {
             unit: Arc::clone(&self.unit),
             start: self.starts,

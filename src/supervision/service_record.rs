@@ -24,6 +24,7 @@ impl Service {
             false => Want::Down,
         };
         self.since = record.since.min(now);
+        self.began = record.began;
         let because = record.because.clone().unwrap_or(Because::Asked);
         let life = || {
             let mut life = Life::new(record.start);
@@ -127,6 +128,7 @@ impl Service {
             since: self.since,
             wanted: self.want_before_shutdown.unwrap_or(self.want) == Want::Up,
             armed: self.want_before_shutdown.unwrap_or(self.want) == Want::Armed,
+            began: self.began,
             first: life.and_then(Life::first_pid),
             main: self.main_pid(),
             control: match (&self.state, life.map(|life| life.control)) {

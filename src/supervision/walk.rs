@@ -20,7 +20,7 @@
 use std::collections::HashMap;
 
 use super::Want;
-use super::rig::{on_demand, unit};
+use super::rig::{on_demand, timed, unit};
 use super::service::State;
 use super::unit::{Kind, Reload, Restart, RestartPolicy, Stop, Unit};
 use super::walk_world::{MOVES, Move, World};
@@ -175,11 +175,15 @@ fn every_order_of_events_keeps_the_promises_of_notify() {
 
 /// With a socket that starts it: the walk is less deep, because there are more moves.
 fn walk_on_demand(kind: Kind, policy: RestartPolicy) {
-    let unit = on_demand(Unit { kind, ..unit() });
+    walk_triggered(on_demand(Unit { kind, ..unit() }), policy);
+}
+
+fn walk_triggered(unit: Unit, policy: RestartPolicy) {
+    let kind = unit.kind;
     let unit = Unit { restart: Restart { policy, ..unit.restart }, ..unit };
     let worlds = walk(&unit, 8);
     assert!(worlds > 10_000, "only {worlds} worlds were tried");
-    println!("{kind:?} on demand: {worlds} worlds");
+    println!("{kind:?}, triggered: {worlds} worlds");
 }
 
 #[test]
@@ -195,4 +199,12 @@ fn every_order_of_events_and_connections_keeps_the_promises_without_restarts() {
 #[test]
 fn every_order_of_events_and_connections_keeps_the_promises_with_all_restarts() {
     walk_on_demand(Kind::Notify, RestartPolicy::Always);
+}
+
+#[test]
+fn every_order_of_events_and_times_keeps_the_promises_of_a_timer() {
+    let kind = Kind::Oneshot { remain_after_exit: false };
+    for policy in [RestartPolicy::No, RestartPolicy::OnFailure] {
+        walk_triggered(timed(Unit { kind, ..unit() }), policy);
+    }
 }

@@ -245,9 +245,12 @@ impl World {
                 }
             }
             Move::Connect => {
-                if self.guard == Guard::Off || std::mem::replace(&mut self.pending, true) {
+                if self.guard == Guard::Off || self.pending {
                     return Ok(false);
                 }
+                // A timer that is due leaves nothing behind that waits.
+                let activation = self.unit.activation.as_deref();
+                self.pending = activation.is_some_and(|it| it.timers.is_empty());
                 self.begun = None;
                 if self.guard == Guard::Watched {
                     self.supervisor.trigger("web", Trigger::Fresh, self.now);

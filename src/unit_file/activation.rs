@@ -6,6 +6,7 @@ use super::diagnostic::{Report, Wrong, quoted};
 use super::draft::Draft;
 use super::sockets::Read;
 use crate::supervision::activation::{Activation, Mode};
+use crate::supervision::timers::Timer;
 use crate::supervision::unit::Kind;
 
 pub(super) const MODE: &str = "boot or on_demand";
@@ -15,6 +16,7 @@ pub(super) const MODE: &str = "boot or on_demand";
 pub(super) struct ActivationDraft {
     pub sockets: Vec<Read>,
     pub mode: Option<Mode>,
+    pub timers: Vec<Timer>,
 }
 
 pub(super) fn mode(text: &str) -> Result<Mode, Wrong> {
@@ -45,6 +47,7 @@ impl Draft {
             let message = "a oneshot that remains is started once; remove one of them";
             self.complain("activation", report, message);
         }
+        self.check_timer(kind, report);
         let mut sockets = Vec::with_capacity(draft.sockets.len());
         for Read { place, socket } in draft.sockets {
             let earlier = sockets.iter().find(|other| socket.is_in_the_way_of(other));
@@ -60,7 +63,23 @@ impl Draft {
             }
             sockets.push(socket);
         }
-        let activation = Activation { sockets, mode };
+        let activation = Activation { sockets, mode, timers: draft.timers };
         (activation != Activation::default()).then(|| Arc::new(activation))
+    }
+
+    fn check_timer(&self, kind: Kind, report: &mut Report<'_>) {
+        let message = match kind {
+            _ if self.place("sockets").is_some() => {
+                "a unit with sockets goes on; put the work that is due into another unit"
+            }
+            Kind::Oneshot { remain_after_exit: false } => return,
+            Kind::Oneshot { remain_after_exit: true } => {
+                "a oneshot that remains runs once; remove remain_after_exit"
+            }
+            Kind::Auto | Kind::Simple | Kind::Forking | Kind::Notify => {
+                "a timer is for work that ends; expected type: oneshot, or no type"
+            }
+        };
+        self.complain("timer", report, message);
     }
 }

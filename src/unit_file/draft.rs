@@ -112,6 +112,10 @@ impl Draft {
             Some(Kind::Oneshot { .. }) => {
                 Kind::Oneshot { remain_after_exit: self.remain_after_exit.unwrap_or(false) }
             }
+            // What is due is work that ends.
+            None if self.place("timer").is_some() && self.place("type").is_none() => {
+                Kind::Oneshot { remain_after_exit: self.remain_after_exit.unwrap_or(false) }
+            }
             kind => {
                 // An unreadable type has its own diagnostic; it may well have meant oneshot.
                 if kind.is_some() || self.place("type").is_none() {

@@ -24,6 +24,7 @@ mod service;
 mod signal;
 mod size;
 mod sockets;
+mod timer;
 mod ulimits;
 mod words;
 

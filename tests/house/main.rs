@@ -9,6 +9,7 @@
 //! - `pid_files`: what a PID file may say.
 //! - `birth`: what a service finds when it is born.
 //! - `survival`: the supervisor killed, doubled, idle, or without rights.
+//! - `timers`: units that are due.
 //! - `upgrade`: the supervisor replaced while people wait.
 //! - `client`: `slc` and the socket.
 //! - `sockets`: sockets that services are given, and connections that start them.
@@ -29,4 +30,5 @@ mod sockets;
 mod stopping;
 mod strangers;
 mod survival;
+mod timers;
 mod upgrade;

@@ -1,6 +1,6 @@
 //! Keys about what starts a service, and the sockets that it is given.
 
-use super::super::{activation, sockets};
+use super::super::{activation, sockets, timer};
 use super::Key;
 use super::form::Form;
 
@@ -10,6 +10,8 @@ pub(super) const KEYS: &[Key] = &[
         read: |d, n, r, form| d.activation.sockets = sockets::sockets(n, r, form) },
     Key { name: "activation", help: "when a service with sockets is started", form: &ACTIVATION,
         read: |d, n, r, form| d.activation.mode = r.scalar(n, form, activation::mode) },
+    Key { name: "timer", help: "when a oneshot is due", form: &TIMER,
+        read: |d, n, r, form| d.activation.timers = timer::timers(n, r, form) },
 ];
 
 const SOCKETS: Form = Form {
@@ -27,3 +29,20 @@ const SOCKETS: Form = Form {
 };
 const ACTIVATION: Form =
     Form { words: activation::MODE, schema: r#"{"enum":["boot","on_demand"]}"# };
+const TIMER: Form = Form {
+    words: timer::FORM,
+    schema: r#"{"oneOf":[{"type":"string","minLength":1},
+        {"type":"object","additionalProperties":false,"properties":{
+        "calendar":{"oneOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]},
+        "every":{"type":["string","number"],"pattern":"^[0-9]"},
+        "after_boot":{"type":["string","number"],"pattern":"^[0-9]"},
+        "persistent":{"type":"boolean"},
+        "jitter":{"type":["string","number"],"pattern":"^[0-9]"}}},
+        {"type":"array","minItems":1,"items":{"oneOf":[{"type":"string","minLength":1},
+        {"type":"object","additionalProperties":false,"properties":{
+        "calendar":{"oneOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]},
+        "every":{"type":["string","number"],"pattern":"^[0-9]"},
+        "after_boot":{"type":["string","number"],"pattern":"^[0-9]"},
+        "persistent":{"type":"boolean"},
+        "jitter":{"type":["string","number"],"pattern":"^[0-9]"}}}]}}]}"#,
+};
