@@ -9,7 +9,7 @@
 //! | [`accounting`] | what a cgroup uses, and what it may use |
 //! | [`program`], [`spawn`], [`report`] | what is started, the start itself, what became of it |
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
-//! | [`poll`], [`leaf_events`], [`signals`], [`clock`], [`wall_timer`] | waiting, and what wakes the waiter |
+//! | [`poll`], [`leaf_events`], [`signals`], [`clock`], [`wall_timer`], [`path_watch`] | waiting, and what wakes the waiter |
 //! | [`sockets`], [`kept`] | sockets for services, and keeping them open over our own end |
 //! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
 //! | [`files`] | locks, directories that can be trusted, small files |
@@ -36,6 +36,7 @@ pub mod membership;
 pub mod mounts;
 pub mod namespaces;
 pub mod notify_socket;
+pub mod path_watch;
 pub mod pidfd;
 pub mod poll;
 pub mod process;

@@ -306,6 +306,7 @@ impl Launcher {
         self.set_timers(unit, guard, now);
         if guard == Guard::Off {
             self.activations.close(name, &self.poll);
+            let _ = self.set_paths(unit, guard, now);
             return self.supervisor.guarded(name, guard, now);
         }
         if let Err(CannotListen { reason, .. }) = self.activations.open_all(unit, &self.poll) {
@@ -320,6 +321,10 @@ impl Launcher {
             };
         }
         self.supervisor.guarded(name, guard, now);
+        if let Err(reason) = self.set_paths(unit, guard, now) {
+            log::error!("{name}: {reason}");
+            return self.supervisor.cannot_arm(name, reason, now);
+        }
         let on_demand = unit.activation.as_deref().is_some_and(Activation::listens_on_demand);
         if guard == Guard::Watched && on_demand {
             match self.activations.watch(name, &self.poll) {
@@ -355,14 +360,16 @@ impl Launcher {
             })
         });
         let timers = self.timer_statuses();
-        Activated { sockets: sockets.collect(), timers, paths: Vec::new() }
+        Activated { sockets: sockets.collect(), timers, paths: self.path_statuses() }
     }
 
     /// What a unit waits for that is armed, in words.
     pub(super) fn waits_for(&self, name: &UnitName) -> Option<String> {
         let listens = self.activations.listens_on(name);
         let listens = (!listens.is_empty()).then(|| format!("listens on {}", listens.join(", ")));
-        listens.or_else(|| self.next_run(name))
+        let all = [listens, self.next_run(name), self.waits_for_paths(name)];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     pub(super) fn trigger(&mut self, name: &UnitName, trigger: Trigger, now: Moment) {

@@ -24,6 +24,7 @@ mod lane;
 mod leaves;
 mod news;
 pub mod options;
+mod paths;
 mod perform;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
@@ -64,6 +65,7 @@ use going_down::GoingDown;
 use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
+use paths::Paths;
 use records::Records;
 use timers::Timers;
 
@@ -87,6 +89,7 @@ enum Token {
     Chores,
     Lane,
     Clock,
+    Paths,
     Births(u32),
     Adopted(u32),
     Socket(u32),
@@ -102,6 +105,7 @@ impl Token {
             Self::Chores => 5,
             Self::Lane => 6,
             Self::Clock => 7,
+            Self::Paths => 8,
             Self::Births(batch) => 1 << 32 | batch as u64,
             Self::Adopted(pid) => 2 << 32 | pid as u64,
             Self::Socket(number) => 3 << 32 | number as u64,
@@ -118,6 +122,7 @@ impl Token {
             (0, 5) => Some(Self::Chores),
             (0, 6) => Some(Self::Lane),
             (0, 7) => Some(Self::Clock),
+            (0, 8) => Some(Self::Paths),
             (1, _) => Some(Self::Births(low)),
             (2, _) => Some(Self::Adopted(low)),
             (3, _) => Some(Self::Socket(low)),
@@ -187,6 +192,7 @@ struct Launcher {
     calls: Calls,
     activations: Activations,
     timers: Timers,
+    paths: Paths,
     /// Processes of an earlier supervisor's starts that are no children of ours.
     adopted: HashMap<Pid, (Start, OwnedFd)>,
     /// Who last gave an order for a unit: process and user.
@@ -286,6 +292,7 @@ impl Launcher {
             calls: Calls::default(),
             activations,
             timers: Timers::new(&options.state_dir)?,
+            paths: Paths::new()?,
             adopted: HashMap::new(),
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),
@@ -312,6 +319,7 @@ impl Launcher {
         self.poll.add(&self.notifications, Token::Notifications.number())?;
         self.poll.add(&self.server, Token::Control.number())?;
         self.poll.add(&self.timers, Token::Clock.number())?;
+        self.poll.add(&self.paths, Token::Paths.number())?;
         self.poll.add(&self.chores, Token::Chores.number())
     }
 
@@ -350,7 +358,7 @@ impl Launcher {
                 Token::Chores => self.take_chores(now),
                 Token::Lane => self.lane.other_ended(&self.poll),
                 Token::Clock => self.take_clock(now),
-                Token::Signals | Token::Control => {}
+                Token::Signals | Token::Control | Token::Paths => {}
             }
         }
         if tokens.contains(&Token::Control) || self.server.deadline().is_some_and(|at| at <= now) {
@@ -360,6 +368,7 @@ impl Launcher {
         self.lane.tick(now);
         self.supervisor.tick(now);
         self.take_due(now);
+        self.take_paths(tokens.contains(&Token::Paths), now);
         self.hurry_down(now);
         self.perform_all(now);
         self.births.batches.seal(&self.poll);
@@ -383,7 +392,8 @@ impl Launcher {
         let down = self.going_down.as_ref().map(GoingDown::deadline);
         let batches = self.births.batches.deadline();
         let (rules, timers) = (self.supervisor.deadline(), self.timers.deadline());
-        [rules, timers, self.server.deadline(), self.lane.deadline(), batches, down]
+        let paths = self.paths.deadline();
+        [rules, timers, paths, self.server.deadline(), self.lane.deadline(), batches, down]
             .into_iter()
             .flatten()
             .min()

@@ -27,13 +27,15 @@ pub struct Activation {
     pub mode: Mode,
     /// What makes it due.
     pub timers: Vec<Timer>,
+    /// What must be so about paths.
+    pub paths: Vec<PathTrigger>,
 }
 
 impl Activation {
     /// Whether the unit waits for something to start it, instead of starting at boot.
     #[must_use]
     pub fn is_triggered(&self) -> bool {
-        self.listens_on_demand() || !self.timers.is_empty()
+        self.listens_on_demand() || !self.timers.is_empty() || !self.paths.is_empty()
     }
 
     /// Whether the first connection starts it.
@@ -169,6 +171,58 @@ impl Style {
             Self::Datagram => "dgram",
             Self::SequentialPackets => "seqpacket",
             Self::Fifo => "fifo",
+        }
+    }
+}
+
+/// A path, and what must be so about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathTrigger {
+    /// The path, absolute.
+    pub path: PathBuf,
+    /// What must be so.
+    pub condition: PathCondition,
+}
+
+impl fmt::Display for PathTrigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path.display(), self.condition.words())
+    }
+}
+
+/// What must be so about a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathCondition {
+    /// Something is there.
+    Exists,
+    /// It is not as it was when the unit was last started; a write counts when it is closed.
+    Changed,
+    /// The same, and each write counts.
+    Modified,
+    /// It is a directory with something in it.
+    DirectoryNotEmpty,
+}
+
+impl PathCondition {
+    /// The word used in unit files.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Exists => "exists",
+            Self::Changed => "changed",
+            Self::Modified => "modified",
+            Self::DirectoryNotEmpty => "directory_not_empty",
+        }
+    }
+
+    /// To go behind the path.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Exists => "exists",
+            Self::Changed => "has changed",
+            Self::Modified => "is modified",
+            Self::DirectoryNotEmpty => "is not empty",
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::activation::{Activation, Address, Guard, Mode, Socket, Style, Trigger};
+use super::activation::{
+    Activation, Address, Guard, Mode, PathCondition, PathTrigger, Socket, Style, Trigger,
+};
 use super::name::UnitName;
 use super::record::Record;
 use super::status::StateWord;
@@ -63,6 +65,13 @@ pub fn socket(name: &str) -> Socket {
 pub fn on_demand(unit: Unit) -> Unit {
     let activation =
         Activation { sockets: vec![socket("web")], mode: Mode::OnDemand, ..Activation::default() };
+    Unit { activation: Some(Arc::new(activation)), ..unit }
+}
+
+/// The unit, started when a file exists.
+pub fn at_a_path(unit: Unit) -> Unit {
+    let path = PathTrigger { path: "/run/x".into(), condition: PathCondition::Exists };
+    let activation = Activation { paths: vec![path], ..Activation::default() };
     Unit { activation: Some(Arc::new(activation)), ..unit }
 }
 

@@ -20,7 +20,7 @@
 use std::collections::HashMap;
 
 use super::Want;
-use super::rig::{on_demand, timed, unit};
+use super::rig::{at_a_path, on_demand, timed, unit};
 use super::service::State;
 use super::unit::{Kind, Reload, Restart, RestartPolicy, Stop, Unit};
 use super::walk_world::{MOVES, Move, World};
@@ -207,4 +207,11 @@ fn every_order_of_events_and_times_keeps_the_promises_of_a_timer() {
     for policy in [RestartPolicy::No, RestartPolicy::OnFailure] {
         walk_triggered(timed(Unit { kind, ..unit() }), policy);
     }
+}
+
+#[test]
+fn every_order_of_events_and_files_keeps_the_promises_of_a_path() {
+    let kind = Kind::Oneshot { remain_after_exit: false };
+    walk_triggered(at_a_path(Unit { kind, ..unit() }), RestartPolicy::No);
+    walk_triggered(at_a_path(unit()), RestartPolicy::OnFailure);
 }

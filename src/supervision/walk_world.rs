@@ -1,7 +1,7 @@
 //! The model of one leaf that `walk.rs` walks through: what may happen next, and what the rules
 //! must never do about it.
 
-use super::activation::{Guard, Trigger};
+use super::activation::{Activation, Guard, Trigger};
 use super::record::Record;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
@@ -297,7 +297,9 @@ impl World {
     fn set_guard(&mut self, guard: Guard) {
         self.guard = guard;
         let name = self.unit.name.clone();
-        self.pending &= guard != Guard::Off;
+        let listens = self.unit.activation.as_deref().is_some_and(Activation::listens_on_demand);
+        // A socket that is closed loses who waits; a file stays.
+        self.pending &= guard != Guard::Off || !listens;
         match guard {
             Guard::Watched if self.cannot_listen => {
                 self.supervisor.cannot_arm(&name, "no socket".into(), self.now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::diagnostic::{Report, Wrong, quoted};
 use super::draft::Draft;
 use super::sockets::Read;
-use crate::supervision::activation::{Activation, Mode};
+use crate::supervision::activation::{Activation, Mode, PathTrigger};
 use crate::supervision::timers::Timer;
 use crate::supervision::unit::Kind;
 
@@ -17,6 +17,7 @@ pub(super) struct ActivationDraft {
     pub sockets: Vec<Read>,
     pub mode: Option<Mode>,
     pub timers: Vec<Timer>,
+    pub paths: Vec<PathTrigger>,
 }
 
 pub(super) fn mode(text: &str) -> Result<Mode, Wrong> {
@@ -63,7 +64,12 @@ impl Draft {
             }
             sockets.push(socket);
         }
-        let activation = Activation { sockets, mode, timers: draft.timers };
+        if !draft.paths.is_empty() && kind == (Kind::Oneshot { remain_after_exit: true }) {
+            let message = "a oneshot that remains runs once; remove remain_after_exit";
+            self.complain("paths", report, message);
+        }
+        let (timers, paths) = (draft.timers, draft.paths);
+        let activation = Activation { sockets, mode, timers, paths };
         (activation != Activation::default()).then(|| Arc::new(activation))
     }
 

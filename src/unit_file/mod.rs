@@ -15,6 +15,7 @@ mod environment;
 mod identity;
 mod keys;
 mod node;
+mod paths;
 mod plain;
 #[cfg(any(test, fuzzing))]
 pub mod properties;

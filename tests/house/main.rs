@@ -6,6 +6,7 @@
 //! - `restarting`: back-off, giving up, oneshots, readiness.
 //! - `order`: dependencies, and units that are wrong.
 //! - `power`: going down for an init, and cgroups that services divide.
+//! - `paths`: files and directories that start units.
 //! - `pid_files`: what a PID file may say.
 //! - `birth`: what a service finds when it is born.
 //! - `survival`: the supervisor killed, doubled, idle, or without rights.
@@ -23,6 +24,7 @@ mod client;
 mod daemons;
 mod nasty;
 mod order;
+mod paths;
 mod pid_files;
 mod power;
 mod restarting;

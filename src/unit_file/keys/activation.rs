@@ -1,6 +1,6 @@
 //! Keys about what starts a service, and the sockets that it is given.
 
-use super::super::{activation, sockets, timer};
+use super::super::{activation, paths, sockets, timer};
 use super::Key;
 use super::form::Form;
 
@@ -12,6 +12,8 @@ pub(super) const KEYS: &[Key] = &[
         read: |d, n, r, form| d.activation.mode = r.scalar(n, form, activation::mode) },
     Key { name: "timer", help: "when a oneshot is due", form: &TIMER,
         read: |d, n, r, form| d.activation.timers = timer::timers(n, r, form) },
+    Key { name: "paths", help: "what must be so about paths for it to start", form: &PATHS,
+        read: |d, n, r, form| d.activation.paths = paths::paths(n, r, form) },
 ];
 
 const SOCKETS: Form = Form {
@@ -45,4 +47,11 @@ const TIMER: Form = Form {
         "after_boot":{"type":["string","number"],"pattern":"^[0-9]"},
         "persistent":{"type":"boolean"},
         "jitter":{"type":["string","number"],"pattern":"^[0-9]"}}}]}}]}"#,
+};
+const PATHS: Form = Form {
+    words: paths::FORM,
+    schema: r#"{"type":"object","minProperties":1,
+        "propertyNames":{"enum":["exists","changed","modified","directory_not_empty"]},
+        "additionalProperties":{"oneOf":[{"type":"string","pattern":"^/"},
+        {"type":"array","items":{"type":"string","pattern":"^/"}}]}}"#,
 };
