@@ -4,6 +4,7 @@
 //!
 //! - [`supervision`]: the rules. Pure: events and `now` go in, actions come out.
 //! - [`unit_file`]: YAML text to [`supervision::unit::Unit`], with diagnostics.
+//! - [`check`]: what is wrong with units beyond their text: among each other, and on this machine.
 //! - [`kernel`]: the doors, one file for each kernel facility; never heard of a service.
 //! - [`launcher`]: the only loop, and the only place that knows both rules and doors.
 //! - [`journal`]: the log lane, a process of its own that never touches the rules.
@@ -16,6 +17,7 @@
 //!
 //! `fuzz` is there for tests alone: what holds whatever others write.
 
+pub mod check;
 pub mod console;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -57,6 +57,21 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         ],
     ),
     ("protocol", &["crate::kernel", "crate::launcher", "crate::unit_file", "crate::journal"]),
+    // What is wrong with units: it reads them and looks at the machine, and starts nothing.
+    (
+        "check",
+        &[
+            "crate::launcher",
+            "crate::journal",
+            "crate::protocol",
+            "crate::slc",
+            "supervision::service",
+            "supervision::supervisor",
+            "kernel::spawn",
+            "kernel::leaf",
+            "kernel::cgroup",
+        ],
+    ),
     ("slc", &["crate::kernel", "crate::launcher"]),
     // Process 1 is small: it knows the kernel, and the word that a supervisor ends with.
     (
@@ -94,6 +109,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("simplelog::", &["console.rs"]),
     ("croner::", &["supervision/calendar.rs"]),
     ("dlmalloc::", &["kernel/heap.rs"]),
+    ("clap_complete::", &["slc/completions.rs"]),
+    ("clap_mangen::", &["slc/man.rs"]),
 ];
 
 /// The files that may hold unsafe code.

@@ -78,13 +78,39 @@ fn orders_say_for_each_unit_what_became_of_it() {
     assert_eq!(out, "nginx: up\n");
     assert_eq!(err, "slc: cron: it refuses\n");
     let (code, out, _) = service.run(&["reload"]);
-    assert_eq!((code, out.as_str()), (0, "added: new\n"));
+    let change = "command  nginx -> nginx -x  [at the next start]";
+    assert_eq!(code, 0);
+    assert_eq!(out, format!("+ new: start: new\n~ nginx: change: changed\n    {change}\n"));
     let (code, out, _) = service.run(&["kill", "--signal", "hup", "nginx"]);
     assert_eq!((code, out.as_str()), (0, "nginx: SIGHUP sent to 3 processes\n"));
     let (code, out, _) = service.run(&["kill", "--signal", "RTMIN+3", "nginx"]);
     assert_eq!((code, out.as_str()), (0, "nginx: signal 37 sent to 3 processes\n"));
     assert_eq!(service.run(&["kill", "cron"]).0, 3);
     assert_eq!(service.run(&["kill", "--who", "0", "nginx"]).0, 2);
+}
+
+#[test]
+fn a_plan_is_shown_and_a_mistake_ends_it() {
+    let service = Service::new();
+    let (code, out, err) = service.run(&["plan", "--restart"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(
+        out.ends_with(
+            "! nginx: restart: changed\n    command  nginx -> nginx -x  [by the restart]\n"
+        ),
+        "{out}"
+    );
+    for command in ["plan", "reload"] {
+        let (code, out, err) = service.run(&[command, "--only", "bad"]);
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(
+            err.starts_with("slc: bad: bad.yml:1:1: unknown key\n1 | x: y\nslc: nothing"),
+            "{err}"
+        );
+        let (code, out, _) = service.run(&[command, "--json", "--only", "bad"]);
+        assert_eq!(code, 1);
+        assert!(out.contains("\"problems\":[{\"name\":\"bad\""), "{out}");
+    }
 }
 
 #[test]

@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use treeward::supervision::activation::Mode;
 use treeward::supervision::unit::{
     Condition, EnvFile, KillMode, Kind, Limits, Reload, RestartPolicy, Stdin, Ulimit, Unit,
 };
-use treeward::unit_file::{Diagnostic, Loaded, parse, read_directory};
+use treeward::unit_file::{About, Diagnostic, Loaded, about, parse, read_directory};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -244,4 +245,79 @@ fn yaml_itself_may_be_written_in_every_way() {
     assert_eq!(folded, ["app", "--one", "--two"]);
     assert_eq!(good("\u{feff}command: a\r\nnice: 5\r\n").process.nice, Some(5));
     assert_eq!(good("%YAML 1.2\n---\ncommand: a\n...\n").command, ["a"]);
+}
+
+#[test]
+fn what_starts_a_unit_reaches_its_place() {
+    let unit = good(
+        "command: a\nactivation: on_demand\nsockets:\n  http: 80\n  \
+         control: {listen: /run/x.sock, type: seqpacket, mode: 0660, user: www, backlog: 5}\n  \
+         dns: {listen: '[::1]:53/udp', ipv6_only: true, reuse_port: true, free_bind: true}\n\
+         paths: {exists: /run/x, changed: [/a, /b]}\n",
+    );
+    let activation = unit.activation.unwrap();
+    assert_eq!((activation.mode, activation.paths.len()), (Mode::OnDemand, 3));
+    let shown: Vec<String> = activation.sockets.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["*:80", "/run/x.sock (seqpacket)", "[::1]:53/udp"]);
+    let names: Vec<&str> = activation.sockets.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["http", "control", "dns"]);
+    let [http, control, dns] = &activation.sockets[..] else { panic!("three") };
+    assert_eq!((http.mode, http.backlog, http.reuse_port), (0o666, None, false));
+    assert_eq!((control.mode, control.backlog), (0o660, Some(5)));
+    assert_eq!((control.user.as_deref(), control.group.as_deref()), (Some("www"), None));
+    assert!(dns.ipv6_only && dns.reuse_port && dns.free_bind);
+
+    let unit = good(
+        "command: a\ntimer:\n- daily\n- {every: 1h, after_boot: 5m, persistent: true, jitter: 30}\n",
+    );
+    assert_eq!(unit.kind, Kind::Oneshot { remain_after_exit: false });
+    let timers = &unit.activation.unwrap().timers;
+    let shown: Vec<String> = timers.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["daily", "every 1h", "5m after boot"]);
+    assert_eq!((timers[0].persistent, timers[0].jitter), (false, 0));
+    assert_eq!((timers[2].persistent, timers[2].jitter), (true, 30_000));
+}
+
+#[test]
+fn every_example_of_a_key_is_read() {
+    for key in about() {
+        for example in key.examples {
+            let context = match key.name {
+                "command" => "",
+                "activation" => "command: a\nsockets: {http: 80}\n",
+                "remain_after_exit" => "command: a\ntype: oneshot\n",
+                _ => "command: a\n",
+            };
+            good(&format!("{context}{}: {example}\n", key.name));
+        }
+    }
+}
+
+/// A mapping has its examples in backticks, and no `|` may end a cell.
+fn row(key: &About) -> String {
+    let examples: Vec<String> = key.examples.iter().map(|text| format!("`{text}`")).collect();
+    let cells = [
+        format!("`{}`", key.name),
+        format!("{}{}", key.help, key.note),
+        key.default.to_owned(),
+        examples.join(" or "),
+    ];
+    format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
+}
+
+/// With `BLESS=1` in the environment the table is written instead of compared.
+#[test]
+fn the_table_of_keys_in_the_readme_is_that_of_the_reader() {
+    const MARKS: (&str, &str) = ("<!-- keys -->\n", "<!-- /keys -->\n");
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(MARKS.0).expect("README has <!-- keys -->");
+    let (found, after) = rest.split_once(MARKS.1).expect("README has <!-- /keys -->");
+    let rows: String = about().map(|key| row(&key)).collect();
+    let table = format!("| key | what it is for | default | example |\n|---|---|---|---|\n{rows}");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, format!("{before}{}{table}{}{after}", MARKS.0, MARKS.1)).unwrap();
+    } else {
+        assert_eq!(found, table, "renew it with: BLESS=1 cargo test --test units readme");
+    }
 }

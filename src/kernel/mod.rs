@@ -7,6 +7,7 @@
 //! | [`cgroup`], [`leaf`], [`tree_kill`] | the cgroup tree: finding it, one leaf of it, ending a leaf |
 //! | [`membership`] | which cgroup a process is in, and where that is on disk |
 //! | [`accounting`] | what a cgroup uses, and what it may use |
+//! | [`executable`], [`env_file`] | what a start will find, looked at before |
 //! | [`program`], [`spawn`], [`report`] | what is started, the start itself, what became of it |
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`], [`wall_timer`], [`path_watch`] | waiting, and what wakes the waiter |
@@ -24,6 +25,8 @@ mod child_memory;
 mod child_sockets;
 pub mod clock;
 pub mod custody;
+pub mod env_file;
+pub mod executable;
 pub mod fifos;
 pub mod files;
 pub mod guest_mounts;

@@ -17,8 +17,9 @@ const NOFILE: u32 = libc::RLIMIT_NOFILE as u32;
 /// Variables that mean something else once sockets are passed.
 const LISTEN: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
 
-/// Where a program without a slash is searched when its environment has no PATH.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where a program without a slash is searched when its environment has no PATH; and the PATH of a
+/// service that does not set its own.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A program and the setting it runs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,12 +261,20 @@ fn c_strings(
 
 /// As execvp(3) searches, but that an empty part of PATH, which would mean the working directory,
 /// is passed over.
-fn candidates(name: &str, path: &str) -> Vec<String> {
+pub(super) fn candidates(name: &str, path: &str) -> Vec<String> {
     if name.contains('/') {
         return vec![name.to_owned()];
     }
     let dirs = path.split(':').filter(|dir| !dir.is_empty());
     dirs.map(|dir| format!("{}/{name}", dir.trim_end_matches('/'))).collect()
+}
+
+/// Whether a child could take on this user and group: what its start would say.
+///
+/// # Errors
+/// When one of them cannot be looked up, see [`PrepareError`].
+pub fn check_ids(user: Option<&str>, group: Option<&str>) -> Result<(), PrepareError> {
+    ids(user, group).map(drop)
 }
 
 /// The limits asked for; and the limit of descriptors that this process itself was started with,

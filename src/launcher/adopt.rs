@@ -1,5 +1,5 @@
 //! The beginning: units are loaded, what an earlier supervisor left is taken over, the rest is
-//! started. Reading the unit files again is the same without the taking over.
+//! started.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -9,11 +9,10 @@ use super::leaves::Start;
 use super::{Launcher, Token};
 use crate::kernel::leaf::Leaf;
 use crate::kernel::pidfd;
-use crate::protocol::Reply;
-use crate::protocol::message::Reread;
-use crate::protocol::server::CallId;
+use crate::supervision::load::Refused;
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
+use crate::supervision::socket_conflicts::Conflict;
 use crate::supervision::status::{Problem, StateWord};
 use crate::supervision::unit::{KillMode, Kind, Limits, Restart, RestartPolicy, Stop, Unit};
 use crate::supervision::{self, Moment, Pid};
@@ -37,8 +36,8 @@ impl Launcher {
         let real = (!orphans.is_empty()).then(|| units.clone());
         units.extend(orphans);
         let names: Vec<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
-        let loaded = self.supervisor.load(units, now);
-        self.report(read.bad, &loaded);
+        let refused = self.supervisor.load(units, now);
+        self.report(read.bad, &refused);
         let newest: HashMap<UnitName, u64> = left.iter().map(|(start, _)| start.clone()).collect();
         let living: Vec<Start> = left
             .into_iter()
@@ -50,9 +49,7 @@ impl Launcher {
         let resting = groups.iter().filter_map(|group| UnitName::new(group).ok());
         let resting: BTreeSet<UnitName> = resting.chain(self.records.units()).collect();
         for name in resting.iter().filter(|name| !living.iter().any(|start| start.0 == **name)) {
-            if let Some(record) = self.records.read(name, &self.tree.group(name.as_str())) {
-                self.supervisor.adopt(name.as_str(), &record, false, now);
-            }
+            self.adopt_resting(name, now);
         }
         // Units without a file stay as long as their processes do.
         if let Some(real) = real {
@@ -69,6 +66,14 @@ impl Launcher {
         self.lane.await_syslog();
         self.resume_power(now);
         self.supervisor.start_enabled(&names, now);
+    }
+
+    /// Takes over a unit at rest, if something is known of it.
+    pub(super) fn adopt_resting(&mut self, name: &UnitName, now: Moment) {
+        if let Some(record) = self.records.read(name, &self.tree.group(name.as_str())) {
+            self.supervisor.adopt(name.as_str(), &record, false, now);
+            self.renew_limits(name, &record);
+        }
     }
 
     /// Forgets units at rest whose files went while there was no supervisor. One whose file is only
@@ -117,6 +122,7 @@ impl Launcher {
         let inode = leaf.inode().unwrap_or(0);
         self.leaves.add(&start, leaf, inode);
         self.supervisor.adopt(name.as_str(), &record, populated, now);
+        self.renew_limits(&name, &record);
         Some(start)
     }
 
@@ -132,70 +138,6 @@ impl Launcher {
             }
             Err(error) => log::warn!("{error}"),
         }
-    }
-
-    /// Has the unit files read again; `call` gets the answer.
-    pub(super) fn read_units_for(&mut self, call: Option<CallId>) {
-        self.calls.readers.extend(call);
-        self.chores.add(Chore::ReadUnits { dir: self.options.units.clone() });
-    }
-
-    /// Takes the unit files that were read again.
-    pub(super) fn take_units(&mut self, result: std::io::Result<Loaded>, now: Moment) {
-        let loaded = match result {
-            Ok(read) => {
-                let units = self.with_last_good(read.units, &read.bad);
-                let loaded = self.supervisor.load(units, now);
-                self.report(read.bad, &loaded);
-                loaded
-            }
-            Err(error) => {
-                let dir = self.options.units.display();
-                let text = format!("cannot read {dir}: {error}; all units stay as they are");
-                log::error!("{text}");
-                self.problems = vec![Problem { name: dir.to_string(), text }];
-                supervision::load::Loaded::default()
-            }
-        };
-        log::info!(
-            "unit files read again: {} added, {} changed, {} removed, {} not usable",
-            loaded.added.len(),
-            loaded.changed.len(),
-            loaded.removed.len(),
-            self.problems.len()
-        );
-        // One whose file was broken when this supervisor began goes on as it was.
-        for name in &loaded.added {
-            if let Some(record) = self.records.read(name, &self.tree.group(name.as_str())) {
-                self.supervisor.adopt(name.as_str(), &record, false, now);
-            }
-        }
-        self.supervisor.start_enabled(&loaded.added, now);
-        for name in &loaded.removed {
-            self.forget_removed(name);
-        }
-        let texts = |names: &[UnitName]| names.iter().map(ToString::to_string).collect();
-        let reply = Reply::Reread(Reread {
-            added: texts(&loaded.added),
-            changed: texts(&loaded.changed),
-            removed: texts(&loaded.removed),
-            problems: self.problems.clone(),
-        });
-        for call in std::mem::take(&mut self.calls.readers) {
-            self.server.reply(call, &reply, now);
-        }
-    }
-
-    /// A unit whose file cannot be used any more stays as it was: a slip in an editor is no order
-    /// to give a service up.
-    fn with_last_good(&self, mut units: Vec<Unit>, bad: &[BadUnit]) -> Vec<Unit> {
-        for bad in bad {
-            let known = units.iter().any(|unit| unit.name.as_str() == bad.name);
-            if let Some(unit) = self.supervisor.newest_unit(&bad.name).filter(|_| !known) {
-                units.push((**unit).clone());
-            }
-        }
-        units
     }
 
     /// Removes what a unit leaves behind whose file is gone, once it is at rest.
@@ -214,28 +156,41 @@ impl Launcher {
     }
 
     /// Keeps and logs what is wrong with unit files.
-    fn report(&mut self, bad: Vec<BadUnit>, loaded: &supervision::load::Loaded) {
-        let of_files = bad.into_iter().map(|unit| {
-            let texts: Vec<String> = unit.diagnostics.iter().map(ToString::to_string).collect();
-            Problem { name: unit.name, text: texts.join("\n") }
-        });
-        let of_conflicts = loaded.conflicts.iter().map(|conflict| Problem {
-            name: conflict.unit.name.to_string(),
-            text: conflict.to_string(),
-        });
-        let of_cycles = loaded.cycles.iter().flat_map(|cycle| {
-            let text = format!(
-                "{cycle}: these units wait for each other in a circle, so none of them can start; \
-                 none was loaded: take one depends_on or after away"
-            );
+    fn report(&mut self, bad: Vec<BadUnit>, refused: &Refused) {
+        let of_conflicts = refused.conflicts.iter().map(Conflict::problem);
+        let of_cycles = refused.cycles.iter().flat_map(|cycle| {
+            let text = cycle.explain();
             cycle.0.iter().map(move |name| Problem { name: name.to_string(), text: text.clone() })
         });
-        self.problems = of_files.chain(of_cycles).chain(of_conflicts).collect();
-        // The units of a circle share one text.
-        for (at, problem) in self.problems.iter().enumerate() {
-            if self.problems[..at].iter().all(|earlier| earlier.text != problem.text) {
-                log::error!("{} was not loaded:\n{}", problem.name, problem.text);
-            }
+        let of_units = of_cycles.chain(of_conflicts);
+        self.problems = problems_of(bad).into_iter().chain(of_units).collect();
+        log_problems(&self.problems, "was not loaded");
+    }
+
+    /// Sets the limits of a unit that was taken over, where it has any or its cgroup was given some:
+    /// its file may have changed while there was no supervisor.
+    fn renew_limits(&self, name: &UnitName, record: &Record) {
+        let Some(service) = self.supervisor.service(name.as_str()) else { return };
+        if record.limited || service.unit().limits != Limits::default() {
+            self.change_limits(service.unit());
+        }
+    }
+}
+
+/// What is wrong with files, in words.
+pub(super) fn problems_of(bad: Vec<BadUnit>) -> Vec<Problem> {
+    let of_file = |unit: BadUnit| {
+        let texts: Vec<String> = unit.diagnostics.iter().map(ToString::to_string).collect();
+        Problem { name: unit.name, text: texts.join("\n") }
+    };
+    bad.into_iter().map(of_file).collect()
+}
+
+/// Logs what is wrong; the units of a circle share one text.
+pub(super) fn log_problems(problems: &[Problem], consequence: &str) {
+    for (at, problem) in problems.iter().enumerate() {
+        if problems[..at].iter().all(|earlier| earlier.text != problem.text) {
+            log::error!("{} {consequence}:\n{}", problem.name, problem.text);
         }
     }
 }
@@ -258,6 +213,8 @@ fn unknown(start: u64, now: Moment) -> Record {
         why: None,
         restarts: 0,
         attempts: 0,
+        limited: false,
+        older: Vec::new(),
         others: supervision::record::Others::new(),
     }
 }

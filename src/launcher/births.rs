@@ -11,20 +11,15 @@ use super::activation::CannotListen;
 use super::batches::Batches;
 use super::leaves::Start;
 use crate::kernel::leaf::LeafDir;
-use crate::kernel::program::{self, Prepared, Program};
+use crate::kernel::program::{self, DEFAULT_PATH, Prepared, Program};
 use crate::kernel::report::{Report, Stage};
 use crate::kernel::spawn::{self, How};
-use crate::kernel::{self, files};
+use crate::kernel::{self, env_file};
 use crate::supervision::activation::Activation;
 use crate::supervision::name::UnitName;
 use crate::supervision::status::StateWord;
 use crate::supervision::unit::{Kind, Reload, Stdin, Unit};
 use crate::supervision::{Event, Moment, Pid, Role};
-
-/// The PATH of a service that does not set its own.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// The largest file of environment variables, in bytes.
-const MAX_ENV_FILE: usize = 256 * 1024;
 
 /// Children of ours, until they are buried.
 #[derive(Debug, Default)]
@@ -278,8 +273,10 @@ impl Launcher {
 
     /// The whole environment: nothing is inherited. Later sources win.
     fn environment(&self, unit: &Unit) -> Result<Vec<(String, String)>, String> {
-        let mut all: Vec<(String, String)> =
-            vec![("PATH".into(), PATH.into()), ("TREEWARD_UNIT".into(), unit.name.to_string())];
+        let mut all: Vec<(String, String)> = vec![
+            ("PATH".into(), DEFAULT_PATH.into()),
+            ("TREEWARD_UNIT".into(), unit.name.to_string()),
+        ];
         if let Some(user) = &unit.process.user {
             let user = program::lookup_user(user).map_err(|error| error.to_string())?;
             let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -293,7 +290,7 @@ impl Launcher {
             set(&mut all, "NOTIFY_SOCKET", socket.to_string_lossy().into_owned());
         }
         for file in &unit.process.env_files {
-            match read_env_file(&file.path) {
+            match env_file::read(&file.path) {
                 Ok(pairs) => {
                     pairs.into_iter().for_each(|(name, value)| set(&mut all, &name, value))
                 }
@@ -326,49 +323,5 @@ fn set(all: &mut Vec<(String, String)>, name: &str, value: String) {
     match all.iter_mut().find(|(known, _)| known == name) {
         Some((_, old)) => *old = value,
         None => all.push((name.to_owned(), value)),
-    }
-}
-
-/// Reads lines of `NAME=value`; `#` starts a comment line, and a pair of quotes round the whole
-/// value is taken off. `Err(None)` is a missing file.
-fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, Option<String>> {
-    let bytes = files::read_small(path, MAX_ENV_FILE).map_err(|error| match error.errno() {
-        Errno::ENOENT => None,
-        _ => Some(error.to_string()),
-    })?;
-    parse_env_file(&String::from_utf8_lossy(&bytes)).map_err(Some)
-}
-
-fn parse_env_file(text: &str) -> Result<Vec<(String, String)>, String> {
-    let mut pairs = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', ';']) {
-            continue;
-        }
-        let pair = line.strip_prefix("export ").unwrap_or(line).split_once('=');
-        let Some((name, value)) = pair.filter(|(name, _)| !name.trim().is_empty()) else {
-            return Err(format!("line {}: expected NAME=value", number + 1));
-        };
-        let value = value.trim();
-        let unquoted =
-            ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-        pairs.push((name.trim().to_owned(), unquoted.unwrap_or(value).to_owned()));
-    }
-    Ok(pairs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_env_file;
-
-    #[test]
-    fn an_env_file_has_comments_quotes_and_nothing_else() {
-        let text = "# comment\nA=1\n\nexport B=\"two words\"\nC='x=y'\nD=\n";
-        let pairs = parse_env_file(text).unwrap();
-        let pairs: Vec<(&str, &str)> =
-            pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
-        assert_eq!(parse_env_file("A=1\nnonsense\n").unwrap_err(), "line 2: expected NAME=value");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::Launcher;
 use super::describe::Clocks;
 use super::leaves::Start;
+use super::reload::{Intent, Reader, Sight};
 use crate::kernel::clock;
 use crate::protocol::listener::{self, Access, Peer};
 use crate::protocol::message::{
@@ -14,12 +15,13 @@ use crate::protocol::server::{CallId, Incoming, Server};
 use crate::protocol::{Failure, Reply, Request, Verb, Who};
 use crate::supervision::name::UnitName;
 use crate::supervision::outcome;
+use crate::supervision::plan::Wish;
 use crate::supervision::status::{Change, Outcome, StateWord};
 use crate::supervision::why::SignalName;
 use crate::supervision::{Moment, Order};
 
 /// What is said of a unit file to those who may only look.
-const NOT_FOR_ALL: &str =
+pub(super) const NOT_FOR_ALL: &str =
     "its unit file cannot be used; only root and the supervisor's user are told why";
 
 /// An order for one unit that is not decided yet, or its outcome.
@@ -47,8 +49,6 @@ pub struct Calls {
     watchers: Vec<CallId>,
     /// Orders that wait for nothing, once what they ask for is kept.
     settled: Vec<(CallId, Waiting)>,
-    /// Those who wait for the unit files to be read.
-    pub readers: Vec<CallId>,
 }
 
 impl Calls {
@@ -82,7 +82,15 @@ impl Calls {
         self.waiting.remove(&call);
         self.settled.retain(|(settled, _)| *settled != call);
         self.watchers.retain(|watcher| *watcher != call);
-        self.readers.retain(|reader| *reader != call);
+    }
+}
+
+/// What this peer may see of unit files.
+fn sight_of(peer: Peer) -> Sight {
+    let own = nix::unistd::Uid::effective().as_raw();
+    match listener::access(peer.uid, own, true) {
+        Some(Access::Control) => Sight::All,
+        Some(Access::Look) | None => Sight::NoSecrets,
     }
 }
 
@@ -101,7 +109,10 @@ impl Launcher {
         for incoming in self.server.turn(now) {
             match incoming {
                 Incoming::Call { id, peer, request } => self.take_call(id, peer, request, now),
-                Incoming::Gone(id) => self.calls.forget(id),
+                Incoming::Gone(id) => {
+                    self.calls.forget(id);
+                    self.readers.forget(id);
+                }
             }
         }
     }
@@ -118,7 +129,8 @@ impl Launcher {
                 }
             }
             Request::Kill { unit, signal, who } => self.kill_members(&unit, signal, who, peer),
-            Request::ReadUnits => return self.read_units_for(Some(id)),
+            Request::ReadUnits(wish) => return self.plan_asked(id, wish, Intent::CarryOut, peer),
+            Request::Plan(wish) => return self.plan_asked(id, wish, Intent::Show, peer),
             Request::Watch => return self.calls.watchers.push(id),
             Request::Version => Ok(self.version()),
             Request::Power(power) => {
@@ -132,6 +144,15 @@ impl Launcher {
         }
     }
 
+    fn plan_asked(&mut self, id: CallId, wish: Wish, intent: Intent, peer: Peer) {
+        if intent == Intent::CarryOut {
+            let of = wish.only.join(" ");
+            log::info!("reload {of} asked for by pid {} (user {})", peer.pid, peer.uid);
+        }
+        let (call, sight) = (Some(id), sight_of(peer));
+        self.read_units_for(Reader { call, wish, intent, sight });
+    }
+
     /// Who may only look is told which unit files cannot be used, and not why: a diagnostic quotes
     /// the file, which may hold secrets and be closed to others.
     fn list(&self, peer: Peer) -> Reply {
@@ -140,8 +161,7 @@ impl Launcher {
         let services = services.map(|(name, s)| self.summary(name, s, clocks)).collect();
         let notice = self.going_down_text(clock::monotonic_ms());
         let mut problems = self.problems.clone();
-        let own = nix::unistd::Uid::effective().as_raw();
-        if listener::access(peer.uid, own, true) != Some(Access::Control) {
+        if sight_of(peer) == Sight::NoSecrets {
             problems.iter_mut().for_each(|problem| NOT_FOR_ALL.clone_into(&mut problem.text));
         }
         Reply::List(Listing { services, problems, notice })
@@ -199,7 +219,7 @@ impl Launcher {
     }
 
     /// Names that come near, the nearest first.
-    fn similar(&self, unit: &str) -> Vec<String> {
+    pub(super) fn similar(&self, unit: &str) -> Vec<String> {
         let limit = (unit.len() / 3).clamp(1, 3);
         let mut near: Vec<(usize, &UnitName)> = self
             .supervisor

@@ -23,6 +23,7 @@ use crate::protocol::server::CallId;
 use crate::supervision::name::UnitName;
 use crate::unit_file;
 
+use super::limits::Limit;
 use super::upgrade;
 
 /// How often a busy leaf is tried again, and the first pause; each pause is twice the one before.
@@ -39,6 +40,9 @@ pub enum Chore {
     Remove { name: UnitName, leaf: Leaf, group: Option<Leaf> },
     /// Kill a leaf where `cgroup.kill` is missing.
     KillByFreezing { leaf: Leaf },
+    /// Set what a unit's cgroup may use: a limit below what it uses makes the kernel look for
+    /// memory to take away, and that takes time.
+    SetLimits { name: UnitName, group: PathBuf, limits: Vec<Limit> },
     /// Read the unit directory.
     ReadUnits { dir: PathBuf },
     /// See whether a program is a supervisor.
@@ -58,6 +62,8 @@ pub enum Answer {
     Removed { name: UnitName, result: Result<(), kernel::Error> },
     /// The leaf was killed, or not.
     Killed { result: Result<(), kernel::Error> },
+    /// The limits were set, but for these.
+    LimitsSet { name: UnitName, refused: Vec<(Limit, kernel::Error)> },
     /// What is in the directory.
     UnitsRead { result: std::io::Result<unit_file::Loaded> },
     /// What the program says its version is, or why it is no supervisor.
@@ -139,6 +145,10 @@ fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
             Answer::Removed { name, result }
         }
         Chore::KillByFreezing { leaf } => Answer::Killed { result: leaf.kill_by_freezing() },
+        Chore::SetLimits { name, group, limits } => {
+            let set = |limit: Limit| Some((limit.clone(), limit.set(&group).err()?));
+            Answer::LimitsSet { name, refused: limits.into_iter().filter_map(set).collect() }
+        }
         Chore::ReadUnits { dir } => Answer::UnitsRead { result: unit_file::read_directory(&dir) },
         Chore::TryProgram { program, call } => {
             let result = upgrade::version_of(&program);

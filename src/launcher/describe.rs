@@ -88,6 +88,7 @@ impl Launcher {
             last_exit: self.last_exit(name, service),
             last_stop: self.leaves.proofs.get(name).cloned().unwrap_or_default(),
             waiting_for: waiting_for.filter(|_| is_blocked).collect(),
+            older_keys: service.older_keys().to_vec(),
             missing_limits: self.missing_limits.get(name).cloned().unwrap_or_default(),
             cpu_usec: accounting::cpu_usec(&group),
             memory_bytes: accounting::memory_bytes(&group),

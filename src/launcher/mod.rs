@@ -22,6 +22,7 @@ mod describe;
 mod going_down;
 mod lane;
 mod leaves;
+mod limits;
 mod news;
 pub mod options;
 mod paths;
@@ -29,6 +30,7 @@ mod perform;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod records;
+mod reload;
 mod timers;
 mod upgrade;
 
@@ -67,6 +69,7 @@ use leaves::{Leaves, Start};
 use options::Options;
 use paths::Paths;
 use records::Records;
+use reload::Readers;
 use timers::Timers;
 
 /// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
@@ -193,6 +196,7 @@ struct Launcher {
     activations: Activations,
     timers: Timers,
     paths: Paths,
+    readers: Readers,
     /// Processes of an earlier supervisor's starts that are no children of ours.
     adopted: HashMap<Pid, (Start, OwnedFd)>,
     /// Who last gave an order for a unit: process and user.
@@ -293,6 +297,7 @@ impl Launcher {
             activations,
             timers: Timers::new(&options.state_dir)?,
             paths: Paths::new()?,
+            readers: Readers::default(),
             adopted: HashMap::new(),
             asked_by: HashMap::new(),
             missing_limits: HashMap::new(),

@@ -31,7 +31,7 @@ impl Launcher {
         for signal in self.signals.pending() {
             match signal {
                 libc::SIGCHLD => self.bury_all(now),
-                libc::SIGHUP => self.read_units_for(None),
+                libc::SIGHUP => self.reload_all(),
                 libc::SIGTERM | libc::SIGINT if self.going_down.is_some() => {}
                 libc::SIGTERM | libc::SIGINT => {
                     log::info!("asked to end by a signal: stopping all services in order");
@@ -277,6 +277,7 @@ impl Launcher {
                         log::error!("{error}; it is tried again");
                     }
                 }
+                Answer::LimitsSet { name, refused } => self.report_limits(&name, refused),
                 Answer::UnitsRead { result } => self.take_units(result, now),
                 Answer::ProgramTried { program, call, result } => {
                     self.take_tried((program, call), result, now);

@@ -9,13 +9,12 @@ use super::chores::Chore;
 use super::leaves::{End, Start};
 use super::{Launcher, STARTS_A_TURN};
 use crate::kernel::leaf::{Leaf, LeafDir};
-use crate::kernel::{accounting, files, heap, process};
+use crate::kernel::{files, heap, process};
 use crate::supervision::main_process::{self, Member};
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
 use crate::supervision::service::Service;
 use crate::supervision::status::{MAX_TREE, StateWord};
-use crate::supervision::unit::Unit;
 use crate::supervision::why::{Because, SignalName, Span, Why};
 use crate::supervision::{Action, Event, Moment, Pid, Role, Who};
 
@@ -83,6 +82,7 @@ impl Launcher {
             Action::FindMain { name, start } => self.find_main(&name, start, now),
             Action::RemoveLeaf { name, start } => self.remove_leaf(name, start, now),
             Action::Guard { unit, guard } => self.set_guard(&unit, guard, now),
+            Action::SetLimits { unit } => self.change_limits(&unit),
             Action::Save { name, .. } => self.save(&name),
             Action::Changed { name, start, from, to, why } => {
                 let colon = if why.is_empty() { "" } else { ": " };
@@ -266,29 +266,6 @@ impl Launcher {
         self.records.save(name, &service.record(), |text| dir.set_record(text));
     }
 
-    /// Sets what the unit's cgroup may use. What cannot be set is reported here and in the status.
-    pub(super) fn set_limits(&mut self, unit: &Unit) {
-        let group = self.tree.group_path(unit.name.as_str());
-        let mut missing = Vec::new();
-        for (key, file, value) in limits_of(unit) {
-            if let Err(error) = accounting::set_limit(&group, file, &value) {
-                let controller = file.split('.').next().unwrap_or(file);
-                let text = if self.controllers.iter().any(|on| on == controller) {
-                    format!("{key}: {error}")
-                } else {
-                    format!("{key}: the {controller} controller is not available in this cgroup")
-                };
-                log::warn!("{}: {text}; it runs without this limit", unit.name);
-                missing.push(text);
-            }
-        }
-        if missing.is_empty() {
-            self.missing_limits.remove(&unit.name);
-        } else {
-            self.missing_limits.insert(unit.name.clone(), missing);
-        }
-    }
-
     pub(super) fn word(&self, name: &UnitName) -> Option<StateWord> {
         self.supervisor.service(name.as_str()).map(|service| service.word())
     }
@@ -297,20 +274,6 @@ impl Launcher {
 /// Whether it is down because that was wanted.
 fn is_stopped(record: &Record) -> bool {
     matches!(record.why, Some(Why::Ended(Because::Asked | Because::Needs(_))))
-}
-
-/// Key, kernel file and value of each limit (cgroup-v2, "Controllers").
-fn limits_of(unit: &Unit) -> Vec<(&'static str, &'static str, String)> {
-    /// The period of cpu.max in microseconds, the kernel's default.
-    const PERIOD: u64 = 100_000;
-    let limits = &unit.limits;
-    let memory = limits.memory_bytes.map(|bytes| ("mem_limit", "memory.max", bytes.to_string()));
-    let pids = limits.pids.map(|count| ("pids_limit", "pids.max", count.to_string()));
-    let cpus = limits.milli_cpus.map(|milli| {
-        let quota = (milli.saturating_mul(PERIOD) / 1_000).max(1_000);
-        ("cpus", "cpu.max", format!("{quota} {PERIOD}"))
-    });
-    [memory, pids, cpus].into_iter().flatten().collect()
 }
 
 /// The process that a PID file names; `None` when there is no file yet. Fails in words.

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::message::{
-    Activations, Changed, Failure, Listing, Nothing, Outcomes, Reply, Request, Reread, Signalled,
+    Activations, Changed, Failure, Listing, Nothing, Outcomes, Planned, Reply, Request, Signalled,
     Statuses, Verb, Version, Versioned, Who,
 };
 use super::{DESCRIPTION, INTERFACE, wire};
 use crate::power::Power;
+use crate::supervision::diff::{KeyChange, When};
+use crate::supervision::plan::{Deed, Step, Wish};
 use crate::supervision::status::{
     Change, Outcome, PathStatus, Problem, ProcessStatus, SocketStatus, StateWord, Status, Summary,
     TimerStatus,
@@ -184,6 +186,7 @@ fn status(full: bool) -> Status {
         last_exit: text(),
         last_stop: text(),
         waiting_for: vec![text()],
+        older_keys: vec![text()],
         missing_limits: vec![text()],
         cpu_usec: full.then_some(1),
         memory_bytes: full.then_some(1),
@@ -242,7 +245,11 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
         (Request::Order { verb, units: vec![text()], wait: false }, Reply::Outcomes(outcomes))
     };
     let one = vec![text()];
-    let (added, changed, removed) = (one.clone(), one.clone(), one.clone());
+    let wish = Wish { only: one.clone(), restart: true };
+    let (old, new, when) = (full.then(text), full.then(text), When::AtOnce);
+    let keys = vec![KeyChange { key: text(), old, new, when }];
+    let steps = vec![Step { unit: text(), deed: Deed::Change, why: text(), keys }];
+    let planned = Planned { done: true, steps, problems: problems.clone() };
     vec![
         (
             Request::List,
@@ -262,7 +269,8 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
             Request::Kill { unit: text(), signal: 1, who: Who::Pid(1) },
             Reply::Signalled(Signalled { signalled: 1 }),
         ),
-        (Request::ReadUnits, Reply::Reread(Reread { added, changed, removed, problems })),
+        (Request::ReadUnits(wish.clone()), Reply::Planned(planned.clone())),
+        (Request::Plan(wish), Reply::Planned(planned)),
         (Request::Watch, Reply::Changed(Changed { change })),
         (Request::Version, Reply::Version(Versioned { version })),
         (Request::Power(Power::PowerOff), Reply::Nothing(Nothing {})),
@@ -332,6 +340,17 @@ fn the_state_words_are_those_of_the_description() {
     let (_, described) = parse(DESCRIPTION);
     let words = StateWord::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(described.types["State"], Type::Enum(words));
+}
+
+#[test]
+fn the_deeds_of_a_plan_are_those_of_the_description() {
+    let (_, described) = parse(DESCRIPTION);
+    let words = Deed::ALL.iter().map(|deed| deed.as_str().to_owned()).collect();
+    assert_eq!(described.types["Deed"], Type::Enum(words));
+    let written = Deed::ALL.map(|deed| serde_json::to_value(deed).unwrap());
+    assert_eq!(written, Deed::ALL.map(|deed| Value::from(deed.as_str())));
+    let words = [When::AtOnce, When::NextStart].map(|when| serde_json::to_value(when).unwrap());
+    assert_eq!(words, ["at_once", "next_start"].map(Value::from));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::power::Power;
+use crate::supervision::plan::{Step, Wish};
 use crate::supervision::status::{
     Change, Outcome, PathStatus, Problem, SocketStatus, Status, Summary, TimerStatus,
 };
@@ -41,8 +42,11 @@ pub enum Request {
         /// To which processes; all of them unless said otherwise.
         who: Who,
     },
-    /// Read the unit files again. Answer: [`Reply::Reread`].
-    ReadUnits,
+    /// Read the unit files again and do what has changed, or nothing where one is wrong. Answer:
+    /// [`Reply::Planned`].
+    ReadUnits(Wish),
+    /// What [`Request::ReadUnits`] would do. Answer: [`Reply::Planned`].
+    Plan(Wish),
     /// Every change of state from now on. Answers: [`Reply::Changed`], again and again.
     Watch,
     /// Who answers. Answer: [`Reply::Version`].
@@ -65,12 +69,15 @@ impl Request {
         match self {
             Self::Order { .. }
             | Self::Kill { .. }
-            | Self::ReadUnits
+            | Self::ReadUnits(_)
             | Self::Power(_)
             | Self::Upgrade { .. } => true,
-            Self::List | Self::Status { .. } | Self::Activations | Self::Watch | Self::Version => {
-                false
-            }
+            Self::List
+            | Self::Status { .. }
+            | Self::Plan(_)
+            | Self::Activations
+            | Self::Watch
+            | Self::Version => false,
         }
     }
 }
@@ -135,8 +142,8 @@ pub enum Reply {
     Outcomes(Outcomes),
     /// To [`Request::Kill`].
     Signalled(Signalled),
-    /// To [`Request::ReadUnits`].
-    Reread(Reread),
+    /// To [`Request::ReadUnits`] and [`Request::Plan`].
+    Planned(Planned),
     /// To [`Request::Watch`], once for each change.
     Changed(Changed),
     /// To [`Request::Version`].
@@ -193,16 +200,14 @@ pub struct Signalled {
     pub signalled: u64,
 }
 
-/// What reading the unit files again brought.
+/// What reading the unit files again does, or did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reread {
-    /// Units that are new.
-    pub added: Vec<String>,
-    /// Units whose text changed.
-    pub changed: Vec<String>,
-    /// Units whose file is gone.
-    pub removed: Vec<String>,
-    /// Unit files that could not be used.
+pub struct Planned {
+    /// Whether it was done.
+    pub done: bool,
+    /// One for each unit that is not as it was.
+    pub steps: Vec<Step>,
+    /// What is wrong. While there is anything, nothing is done.
     pub problems: Vec<Problem>,
 }
 

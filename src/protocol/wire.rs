@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::message::{Failure, Reply, Request, Verb, Who};
 use super::{DESCRIPTION, INTERFACE};
 use crate::power::Power;
+use crate::supervision::plan::Wish;
 
 /// The interface that every Varlink service has.
 const SERVICE: &str = "org.varlink.service";
@@ -108,7 +109,8 @@ fn ours(name: &str, given: &mut Map<String, Value>) -> Result<Option<Request>, F
     let verb = match name {
         "List" => return Ok(Some(Request::List)),
         "Activations" => return Ok(Some(Request::Activations)),
-        "ReadUnits" => return Ok(Some(Request::ReadUnits)),
+        "ReadUnits" => return Ok(Some(Request::ReadUnits(wish(given)?))),
+        "Plan" => return Ok(Some(Request::Plan(wish(given)?))),
         "Watch" => return Ok(Some(Request::Watch)),
         "Version" => return Ok(Some(Request::Version)),
         "Status" => {
@@ -130,6 +132,12 @@ fn ours(name: &str, given: &mut Map<String, Value>) -> Result<Option<Request>, F
     let units = take(given, "units")?.unwrap_or_default();
     let wait = take(given, "wait")?.unwrap_or(true);
     Ok(Some(Request::Order { verb, units, wait }))
+}
+
+fn wish(given: &mut Map<String, Value>) -> Result<Wish, Failure> {
+    let only = take(given, "only")?.unwrap_or_default();
+    let restart = take(given, "restart")?.unwrap_or_default();
+    Ok(Wish { only, restart })
 }
 
 fn kill(given: &mut Map<String, Value>) -> Result<Request, Failure> {
@@ -199,7 +207,12 @@ pub fn write_call(request: &Request) -> Vec<u8> {
         Request::Kill { unit, signal, who } => {
             ("Kill", json!({"unit": unit, "signal": signal, "who": who.to_string()}))
         }
-        Request::ReadUnits => ("ReadUnits", json!({})),
+        Request::ReadUnits(Wish { only, restart }) => {
+            ("ReadUnits", json!({"only": only, "restart": restart}))
+        }
+        Request::Plan(Wish { only, restart }) => {
+            ("Plan", json!({"only": only, "restart": restart}))
+        }
         Request::Watch => ("Watch", json!({})),
         Request::Version => ("Version", json!({})),
         Request::Power(Power::PowerOff) => ("PowerOff", json!({})),

@@ -27,6 +27,7 @@ Environment:
 /// Starts, stops and shows services.
 #[derive(Debug, Parser)]
 #[command(name = "slc", version, after_long_help = AFTER_HELP, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
 pub(super) struct Args {
     /// The control socket [default: $TREEWARD_SOCKET or /run/treeward/control.sock]
     #[arg(long, global = true, value_name = "PATH")]
@@ -74,6 +75,9 @@ pub(super) enum Command {
         /// One JSON object: {"services": [...], "problems": [...]}
         #[arg(long)]
         json: bool,
+        /// Only the names, one in a line
+        #[arg(long, conflicts_with = "json")]
+        names: bool,
         /// The sockets of units instead: where each listens, and for whom
         #[arg(long, conflicts_with_all = ["timers", "paths"])]
         sockets: bool,
@@ -121,8 +125,32 @@ pub(super) enum Command {
     Restart(Order),
 
     /// Let units read their configuration again; without a unit: read the unit files again
-    #[command(after_help = "Examples: slc reload nginx\n          slc reload")]
-    Reload(Order),
+    #[command(
+        after_help = "Examples: slc reload nginx\n          slc reload\n          \
+                      slc reload --only nginx --restart\n\n\
+                      Without a unit it does what 'slc plan' shows, or nothing where a unit is \
+                      wrong; then the exit status is 1.",
+        mut_arg("units", |units| units.conflicts_with_all(["only", "restart"]))
+    )]
+    Reload {
+        #[command(flatten)]
+        order: Order,
+        #[command(flatten)]
+        wished: Wished,
+    },
+
+    /// What reading the unit files again would do to each unit, and why; changes nothing
+    #[command(after_help = "Example: slc plan --only nginx\n\n\
+                      + is started or added, - stopped or removed, ~ changed in place, \
+                      ! restarted; = runs an older unit until its next start.\n\
+                      Exit status: 1 where a unit is wrong, so that a reload would do nothing.")]
+    Plan {
+        #[command(flatten)]
+        wished: Wished,
+        /// One JSON object: {"done": false, "steps": [...], "problems": [...]}
+        #[arg(long)]
+        json: bool,
+    },
 
     /// Send a signal to the processes of a unit
     #[command(after_help = "Example: slc kill --signal HUP --who main nginx")]
@@ -196,6 +224,39 @@ pub(super) enum Command {
         program: Option<PathBuf>,
     },
 
+    /// What is wrong with unit files; needs no supervisor
+    #[command(after_help = "Example: slc check --strict units/\n\n\
+                      Errors make the exit status 1, warnings only with --strict.")]
+    Check(super::check::Wanted),
+
+    /// The JSON Schema of unit files, for editors and other validators
+    #[command(after_help = "Example: slc schema > ~/.config/treeward-unit.json")]
+    Schema,
+
+    /// A script that completes slc's commands and the names of units
+    #[command(after_help = "Example: slc completions bash > /etc/bash_completion.d/slc")]
+    Completions {
+        /// For this shell
+        shell: super::completions::Shell,
+    },
+
+    /// Write slc's manual pages into a directory, for packages
+    #[command(hide = true, after_help = "Example: slc man debian/tmp/usr/share/man/man1")]
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
+
+    /// Help with a command, with the keys of units, or with one key
+    #[command(
+        after_help = "Examples: slc help check\n          slc help units\n          slc help units restart"
+    )]
+    Help {
+        /// A command; or units, and perhaps a key
+        #[arg(value_name = "TOPIC")]
+        topic: Vec<String>,
+    },
+
     /// The versions, and where the supervisor works
     #[command(after_help = "Example: slc version --json")]
     Version {
@@ -217,6 +278,17 @@ pub(super) struct Order {
     /// One JSON object: {"outcomes": [...]}
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a reload is to do.
+#[derive(Debug, clap::Args)]
+pub(super) struct Wished {
+    /// Only these units; the others stay as they are
+    #[arg(long, value_name = "UNIT", num_args = 1..)]
+    pub only: Vec<String>,
+    /// Restart services that would run an older unit
+    #[arg(long)]
+    pub restart: bool,
 }
 
 /// What to show of a log.
@@ -318,6 +390,10 @@ mod tests {
             assert!(Args::try_parse_from(["slc", verb, "--no-wait", "a", "b"]).is_ok(), "{verb}");
         }
         assert!(Args::try_parse_from(["slc", "reload", "--json"]).is_ok());
+        assert!(Args::try_parse_from(["slc", "reload", "--restart", "--only", "a", "b"]).is_ok());
+        for order in [&["reload", "a", "--restart"][..], &["reload", "a", "--only", "b"]] {
+            assert!(Args::try_parse_from([&["slc"], order].concat()).is_err(), "{order:?}");
+        }
     }
 
     #[test]

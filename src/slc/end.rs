@@ -59,6 +59,17 @@ pub(super) enum Failed {
         /// Why.
         error: NoEntry,
     },
+    /// Manual pages could not be written.
+    #[error("{}: {source}", path.display())]
+    Pages {
+        /// Where to.
+        path: std::path::PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// There is no help for that.
+    #[error("there is no help for {0}; {1}")]
+    NoTopic(String, String),
     /// There is no log directory.
     #[error("no such directory: {}; name it by --log-dir", path.display())]
     NoLogDir {

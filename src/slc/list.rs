@@ -37,6 +37,12 @@ pub fn render(listing: &Listing, style: &Style) -> String {
     out
 }
 
+/// The names of all services, one in a line, for scripts and shells.
+#[must_use]
+pub fn names(listing: &Listing) -> String {
+    listing.services.iter().map(|service| format!("{}\n", clean(&service.name))).collect()
+}
+
 fn row(service: &Summary, now: u64) -> [Cow<'_, str>; 5] {
     let why = if service.why.is_empty() { &service.description } else { &service.why };
     [

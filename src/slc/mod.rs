@@ -5,11 +5,16 @@
 
 mod activations;
 mod args;
+mod check;
+mod completions;
 mod end;
 mod enter;
+mod help;
 mod journal;
 mod list;
+mod man;
 mod orders;
+mod plan;
 mod power;
 mod status;
 pub mod style;
@@ -59,16 +64,23 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
             activations::timers(supervisor, *json, &style())
         }
         Command::List { json, paths: true, .. } => activations::paths(supervisor, *json, &style()),
-        Command::List { json, .. } => {
+        Command::List { json, names, .. } => {
             let listing: Listing = supervisor.ask(&Request::List)?;
-            put(&if *json { to_json(&listing) } else { list::render(&listing, &style()) })
+            put(&match (json, names) {
+                (true, _) => to_json(&listing),
+                (false, true) => list::names(&listing),
+                (false, false) => list::render(&listing, &style()),
+            })
         }
         Command::Status { units, json } => status::run(supervisor, units, *json, &style()),
         Command::Start(order) => orders::run(supervisor, orders::Verb::Start, order),
         Command::Stop(order) => orders::run(supervisor, orders::Verb::Stop, order),
         Command::Restart(order) => orders::run(supervisor, orders::Verb::Restart, order),
-        Command::Reload(order) if order.units.is_empty() => orders::reread(supervisor, order.json),
-        Command::Reload(order) => orders::run(supervisor, orders::Verb::Reload, order),
+        Command::Reload { order, wished } if order.units.is_empty() => {
+            plan::reload(supervisor, wished, order.json, &style())
+        }
+        Command::Reload { order, .. } => orders::run(supervisor, orders::Verb::Reload, order),
+        Command::Plan { wished, json } => plan::show(supervisor, wished, *json, &style()),
         Command::Kill { signal, who, unit } => orders::kill(supervisor, unit, *signal, *who),
         Command::Enter { unit, command } => enter::run(supervisor, unit, command),
         Command::Journal(wanted) => journal::run(supervisor, wanted, &style()),
@@ -82,6 +94,11 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         }
         Command::Upgrade { program } => upgrade::run(supervisor, program.as_deref()),
         Command::Version { json } => version(supervisor, *json),
+        Command::Check(wanted) => check::run(wanted, &style()),
+        Command::Schema => put(&schema()),
+        Command::Completions { shell } => put(&completions::script(*shell)),
+        Command::Man { dir } => man::run(dir),
+        Command::Help { topic } => help::run(topic, &style()),
     }
 }
 
@@ -141,6 +158,14 @@ fn to_json<T: Serialize>(value: &T) -> String {
     let mut line = clean_json(serde_json::to_string(value).unwrap_or_default());
     line.push('\n');
     line
+}
+
+/// The schema of unit files, for people to read as well.
+fn schema() -> String {
+    // Plain data with string keys always makes JSON.
+    let mut text = serde_json::to_string_pretty(&crate::unit_file::schema()).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 fn version(supervisor: &Supervisor, json: bool) -> Result<End, end::Failed> {

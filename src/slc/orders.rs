@@ -1,17 +1,16 @@
-//! `slc start`, `stop`, `restart`, `reload` and `kill`.
+//! `slc start`, `stop`, `restart`, `reload UNIT` and `kill`.
 
-use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
 use super::args::Order;
-use super::end::{End, Failed, complain, complain_lines, put};
+use super::end::{End, Failed, complain, put};
 use super::style::clean;
 use super::{Supervisor, to_json};
 pub(super) use crate::protocol::Verb;
 use crate::protocol::client::{Client, ClientError};
-use crate::protocol::message::{Outcomes, Reread, Signalled, Statuses};
+use crate::protocol::message::{Outcomes, Signalled, Statuses};
 use crate::protocol::{Request, Who};
 use crate::supervision::status::Outcome;
 
@@ -97,34 +96,6 @@ fn line(outcome: &Outcome) -> String {
     format!("{}: {}\n", clean(&outcome.unit), clean(message))
 }
 
-/// Lets the supervisor read the unit files again. Files that cannot be used are a failure.
-pub(super) fn reread(supervisor: &Supervisor, json: bool) -> Result<End, Failed> {
-    let answer: Reread = supervisor.ask(&Request::ReadUnits)?;
-    put(&if json { to_json(&answer) } else { render_reread(&answer) })?;
-    if !json {
-        for problem in &answer.problems {
-            complain_lines(&problem.text);
-        }
-    }
-    Ok(if answer.problems.is_empty() { End::Done } else { End::Failed })
-}
-
-fn render_reread(answer: &Reread) -> String {
-    let mut out = String::new();
-    let kinds =
-        [("added", &answer.added), ("changed", &answer.changed), ("removed", &answer.removed)];
-    for (word, units) in kinds {
-        if !units.is_empty() {
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "{word}: {}", clean(&units.join(" ")));
-        }
-    }
-    if out.is_empty() {
-        out.push_str("nothing changed\n");
-    }
-    out
-}
-
 /// Sends a signal and says how many processes got it.
 pub(super) fn kill(
     supervisor: &Supervisor,
@@ -148,8 +119,7 @@ fn wall_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{line, render_reread};
-    use crate::protocol::message::Reread;
+    use super::line;
     use crate::supervision::status::{Outcome, StateWord};
 
     #[test]
@@ -163,18 +133,5 @@ mod tests {
         assert_eq!(line(&outcome), "nginx: up\n");
         outcome.message = "stopped, 3 processes gone in 12 ms".into();
         assert_eq!(line(&outcome), "nginx: stopped, 3 processes gone in 12 ms\n");
-    }
-
-    #[test]
-    fn reading_the_units_again_says_what_changed() {
-        let mut answer = Reread {
-            added: vec!["a".into(), "b".into()],
-            changed: vec![],
-            removed: vec!["c".into()],
-            problems: vec![],
-        };
-        assert_eq!(render_reread(&answer), "added: a b\nremoved: c\n");
-        (answer.added, answer.removed) = (vec![], vec![]);
-        assert_eq!(render_reread(&answer), "nothing changed\n");
     }
 }

@@ -8,6 +8,7 @@ use super::style::{Style, bytes, clean, span, state_color};
 use super::{Supervisor, to_json, tree};
 use crate::protocol::Request;
 use crate::protocol::message::Statuses;
+use crate::supervision::plan::runs_older;
 use crate::supervision::status::{StateWord, Status};
 
 /// Lines of the log that are shown.
@@ -106,6 +107,9 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
     say("Waits for", status.waiting_for.join(", "));
     say("Says", status.status_text.clone());
     say("Unit", format!("{} ({})", status.source, status.kind));
+    if !status.older_keys.is_empty() {
+        say("Changes", runs_older(&status.older_keys));
+    }
     say("Start", start(status));
     if summary.state.is_alive() {
         say("Main", main_process(status));
@@ -206,6 +210,7 @@ mod tests {
             last_exit: "killed by SIGSEGV".into(),
             last_stop: String::new(),
             waiting_for: vec![],
+            older_keys: vec!["command".into()],
             missing_limits: vec!["memory: 512 MiB: the controller is not here".into()],
             cpu_usec: Some(1_234_567),
             memory_bytes: Some(12_897_484),
@@ -227,6 +232,7 @@ mod tests {
   Why        ready
   Says       5 requests\\x0d\\x0afake: line
   Unit       /etc/yml-services/nginx.yml (auto)
+  Changes    runs an older unit: command changes at the next start
   Start      number 3, 2 restarts
   Main       1234
   Last exit  killed by SIGSEGV
@@ -256,6 +262,7 @@ mod tests {
         status.summary.wanted = false;
         status.summary.why.clear();
         (status.status_text, status.last_exit) = (String::new(), String::new());
+        status.older_keys.clear();
         (status.leaf, status.cpu_usec, status.memory_bytes) = (None, None, None);
         (status.processes, status.tree, status.missing_limits) = (0, vec![], vec![]);
         status.last_stop = "3 processes gone in 12 ms".into();

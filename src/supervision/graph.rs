@@ -11,6 +11,18 @@ use super::unit::Unit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cycle(pub Vec<UnitName>);
 
+impl Cycle {
+    /// What a circle means, to be said behind its path.
+    pub const MEANING: &str = "these units wait for each other in a circle, so none of them can \
+                               start; take one depends_on or after away";
+
+    /// What is wrong with it, and what to do.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        format!("{self}: {}; none of them was loaded", Self::MEANING)
+    }
+}
+
 impl fmt::Display for Cycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for unit in &self.0 {

@@ -82,23 +82,29 @@ impl Supervisor {
         self.actions.push(Action::Guard { unit, guard });
     }
 
-    /// A service at rest follows another unit. What is wanted of it changes where one of the two is
+    /// A service follows another unit. What is wanted of one at rest changes where one of the two is
     /// triggered and the other is not.
-    pub(super) fn follow(&mut self, name: &UnitName, unit: Arc<Unit>) {
+    pub(super) fn follow(
+        &mut self,
+        name: &UnitName,
+        unit: Arc<Unit>,
+        older: Vec<String>,
+        now: Moment,
+    ) {
         let Some(slot) = self.slots.get_mut(name) else { return };
-        let service = &mut slot.service;
-        let (before, after) = (is_triggered(service.unit()), is_triggered(&unit));
-        if service.unit().activation != unit.activation {
+        let old = Arc::clone(slot.service.unit());
+        if old.activation != unit.activation {
             let was_on = slot.asked.is_some_and(|asked| asked != Guard::Off);
             slot.asked = slot.asked.map(|_| Guard::Off).filter(|_| unit.activation.is_some());
-            if was_on && unit.activation.is_none() {
-                let unit = Arc::clone(service.unit());
-                self.actions.push(Action::Guard { unit, guard: Guard::Off });
-            }
             slot.guarded = Guard::Off;
+            if was_on && unit.activation.is_none() {
+                self.actions.push(Action::Guard { unit: Arc::clone(&old), guard: Guard::Off });
+            }
         }
-        let enabled = unit.enabled;
-        service.set_unit(unit);
+        let (before, after, enabled) = (is_triggered(&old), is_triggered(&unit), unit.enabled);
+        self.apply(name, Input::Follow { unit, older }, now);
+        let Some(slot) = self.slots.get(name) else { return };
+        let service = &slot.service;
         let want = match (before, after, service.want()) {
             (true, false, Want::Armed) if enabled => Want::Up,
             (true, false, Want::Armed) => Want::Down,
@@ -109,6 +115,15 @@ impl Supervisor {
             self.want_up(name);
         } else if want != service.want() {
             self.set_want(name, want);
+        }
+    }
+
+    /// Wants a unit that is enabled up, or armed where something starts it.
+    pub(super) fn want_begun(&mut self, name: &UnitName) {
+        let Some(slot) = self.slots.get(name) else { return };
+        match is_triggered(slot.newest()) {
+            true => self.set_want(name, Want::Armed),
+            false => self.want_up(name),
         }
     }
 }

@@ -1,52 +1,56 @@
-//! Taking the units of the directory: at the beginning and whenever they have changed.
+//! Taking units: all good ones of the directory when a supervisor begins, and each that a plan
+//! (`plan.rs`) takes later.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Moment;
 use super::activation::Guard;
 use super::graph::{self, Cycle, Waiting};
 use super::name::UnitName;
 use super::service::Service;
-use super::socket_conflicts::Conflict;
+use super::socket_conflicts::{self, Conflict};
 use super::supervisor::{Slot, Supervisor};
 use super::unit::Unit;
 use super::why::Because;
+use super::{Moment, diff, plan};
 
-/// What a change of the unit directory did.
+/// Units that were not taken, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Loaded {
-    /// New units.
-    pub added: Vec<UnitName>,
-    /// Units that differ from before; living services keep the old one until they are at rest.
-    pub changed: Vec<UnitName>,
-    /// Units that are gone; living services stay until they are at rest.
-    pub removed: Vec<UnitName>,
-    /// Circles; their units were not taken.
+pub struct Refused {
+    /// Circles.
     pub cycles: Vec<Cycle>,
-    /// Units that want an address that is another's; they were not taken.
+    /// Units that want an address that is another's.
     pub conflicts: Vec<Conflict>,
 }
 
 impl Supervisor {
-    /// Takes the units of the directory as they are now. New ones are not started by this.
-    pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Loaded {
-        let mut loaded = Loaded::default();
+    /// Takes the units of the directory as they are when a supervisor begins: the good ones, in
+    /// whatever company. None is started by this. One that was loaded and is not among them stays
+    /// until it is at rest. Gives what was not taken: circles, and all but one of those that want the
+    /// same address.
+    pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Refused {
+        let mut refused = Refused::default();
         let there: BTreeSet<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
-        let units = self.without_circles(units, &mut loaded.cycles);
-        for unit in self.without_conflicts(units, &mut loaded.conflicts) {
-            self.take(Arc::new(unit), now, &mut loaded);
+        let units = self.without_circles(units, &mut refused.cycles);
+        for unit in self.without_conflicts(units, &mut refused.conflicts) {
+            self.take(Arc::new(unit), now);
         }
         for (name, slot) in &mut self.slots {
-            if !there.contains(name) {
-                slot.gone = true;
-                loaded.removed.push(name.clone());
-            }
+            slot.gone |= !there.contains(name);
         }
         self.link();
         self.restless.extend(self.slots.keys().cloned());
         self.settle(now);
-        loaded
+        refused
+    }
+
+    /// Refuses units whose address another has. Whoever was loaded with it before keeps it; among
+    /// new ones the first by name gets it.
+    fn without_conflicts(&self, mut units: Vec<Unit>, conflicts: &mut Vec<Conflict>) -> Vec<Unit> {
+        let found = socket_conflicts::among(units.iter(), |unit| self.has_its_sockets(unit));
+        units.retain(|unit| found.iter().all(|conflict| conflict.unit != unit.name));
+        conflicts.extend(found);
+        units
     }
 
     /// Refuses units on a circle. One that was loaded before stays as it was, so that another
@@ -69,18 +73,14 @@ impl Supervisor {
         }
     }
 
-    /// Notes for each unit who goes after it. Services that live stop in the order of the unit
-    /// that they were started with as well, unless old and new orders make a circle.
-    fn link(&mut self) {
-        let with_old: Vec<Waiting> = self.slots.values().map(|slot| slot.waiting()).collect();
-        let edges = if graph::cycles_among(&with_old).is_empty() {
-            edges(&with_old)
-        } else {
-            let newest = self.slots.values().filter(|slot| !slot.gone).map(|slot| slot.newest());
-            let newest: Vec<Waiting> =
-                newest.map(|unit| (&unit.name, graph::before(unit).collect())).collect();
-            edges(&newest)
-        };
+    /// Notes for each unit who goes after it, also for units that are gone and live on, unless they
+    /// make a circle with the others.
+    pub(super) fn link(&mut self) {
+        let mut all: Vec<Waiting> = self.slots.values().map(|slot| slot.waiting()).collect();
+        if !graph::cycles_among(&all).is_empty() {
+            all = self.slots.values().filter(|it| !it.gone).map(|it| it.waiting()).collect();
+        }
+        let edges = edges(&all);
         for slot in self.slots.values_mut() {
             slot.dependents.clear();
         }
@@ -91,7 +91,8 @@ impl Supervisor {
         }
     }
 
-    fn take(&mut self, unit: Arc<Unit>, now: Moment, loaded: &mut Loaded) {
+    /// Takes one unit. What a service that lives can follow at once it follows.
+    pub(super) fn take(&mut self, unit: Arc<Unit>, now: Moment) {
         let name = unit.name.clone();
         let Some(slot) = self.slots.get_mut(&name) else {
             let slot = Slot {
@@ -105,28 +106,28 @@ impl Supervisor {
                 guarded: Guard::Off,
                 deadline: None,
             };
-            self.slots.insert(name.clone(), Box::new(slot));
-            loaded.added.push(name);
+            self.slots.insert(name, Box::new(slot));
             return;
         };
         slot.gone = false;
-        let current = slot.next.as_ref().unwrap_or(slot.service.unit());
-        if **current != *unit {
-            slot.next = Some(unit);
-            loaded.changed.push(name);
+        if **slot.newest() == *unit {
+            return;
         }
+        let keys = diff::diff(slot.service.unit(), &unit);
+        let older = plan::older_keys(slot, &keys);
+        let lives = slot.service.life().is_some();
+        let followed =
+            if lives { diff::in_place(slot.service.unit(), &unit) } else { Unit::clone(&unit) };
+        slot.next = (followed != *unit).then_some(unit);
+        self.follow(&name, Arc::new(followed), older, now);
     }
 }
 
 impl Slot {
-    /// The units that go before this one by its newest unit, and by the one it was started with.
+    /// The units that go before this one.
     fn waiting(&self) -> Waiting<'_> {
-        let (newest, current) = (self.newest(), self.service.unit());
-        let mut before: Vec<&UnitName> = graph::before(newest).collect();
-        if !Arc::ptr_eq(newest, current) {
-            before.extend(graph::before(current));
-        }
-        (&newest.name, before)
+        let unit = self.newest();
+        (&unit.name, graph::before(unit).collect())
     }
 }
 

@@ -40,6 +40,8 @@ pub mod activation;
 #[cfg(test)]
 mod activation_tests;
 pub mod calendar;
+pub mod diff;
+mod diff_activation;
 pub mod graph;
 mod guards;
 #[cfg(test)]
@@ -54,12 +56,16 @@ mod needs_world;
 #[cfg(test)]
 mod order_tests;
 pub mod outcome;
+pub mod plan;
+#[cfg(test)]
+mod plan_tests;
 pub mod record;
 #[cfg(test)]
 mod rig;
 pub mod service;
 mod service_activation;
 mod service_end;
+mod service_follow;
 pub mod service_life;
 mod service_record;
 mod service_time;
@@ -244,6 +250,11 @@ pub enum Action {
         unit: Arc<Unit>,
         /// What must be.
         guard: Guard,
+    },
+    /// What the unit's cgroup may use has changed: set it, also for what lives there.
+    SetLimits {
+        /// The unit as it is now.
+        unit: Arc<Unit>,
     },
     /// Keep this where the next supervisor will find it.
     Save {

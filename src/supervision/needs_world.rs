@@ -258,7 +258,10 @@ impl World {
             Action::Save { name, record } => {
                 self.saved.insert(name.to_string(), record);
             }
-            Action::ReportStuck { .. } | Action::FindMain { .. } | Action::Changed { .. } => {}
+            Action::SetLimits { .. }
+            | Action::ReportStuck { .. }
+            | Action::FindMain { .. }
+            | Action::Changed { .. } => {}
         }
         Ok(())
     }

@@ -54,6 +54,12 @@ pub struct Record {
     /// Restarts in a row without a healthy run.
     #[serde(default)]
     pub attempts: u32,
+    /// Whether the unit's cgroup was given limits: one that the unit has no more must be taken off.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub limited: bool,
+    /// Keys of the unit file that changed since this start, and count from the next one on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older: Vec<String>,
     /// What another build knows about this start, and gets back when its turn comes again.
     #[serde(flatten)]
     pub others: Others,

@@ -270,6 +270,7 @@ impl Rig {
             Action::Save { name, record } => {
                 self.saved.insert(name.to_string(), record);
             }
+            Action::SetLimits { unit } => self.done.push(format!("limits {}", unit.name)),
             Action::ReportStuck { .. }
             | Action::FindMain { .. }
             | Action::RemoveLeaf { .. }

@@ -100,6 +100,14 @@ pub enum Input {
     CannotArm(String),
     /// Try again to watch it.
     Rearm,
+    /// Follow another unit from now on; these keys of the unit that the files hold count from the
+    /// next start.
+    Follow {
+        /// What counts now.
+        unit: Arc<Unit>,
+        /// Keys that count later.
+        older: Vec<String>,
+    },
     /// News from the world about this life.
     World(Event),
     /// A deadline may be over.
@@ -123,6 +131,8 @@ pub struct Service {
     pub(super) ran_for: Option<Millis>,
     /// When the last start began, in this boot.
     pub(super) began: Option<Moment>,
+    /// Keys of the unit that changed since this start, and count from the next one on.
+    pub(super) older: Vec<String>,
     /// What another build has kept about this start.
     pub(super) others: Option<Box<Others>>,
 }
@@ -143,6 +153,7 @@ impl Service {
             last_exit: None,
             ran_for: None,
             began: None,
+            older: Vec::new(),
             others: None,
         }
     }
@@ -152,9 +163,10 @@ impl Service {
         &self.unit
     }
 
-    /// Follows another unit from the next start on.
-    pub fn set_unit(&mut self, unit: Arc<Unit>) {
-        self.unit = unit;
+    /// Keys of its unit file that changed since this start, and count from the next one on. After
+    /// another supervisor has taken the service over, those that it was told of.
+    pub fn older_keys(&self) -> &[String] {
+        &self.older
     }
 
     /// What is wanted.
@@ -297,6 +309,7 @@ impl Service {
             Input::Trigger(trigger) => self.trigger(state, trigger, now),
             Input::CannotArm(reason) => self.cannot_arm(state, reason, now),
             Input::Rearm => self.rearm(state),
+            Input::Follow { unit, older } => self.follow(state, unit, older, now, out),
             Input::World(event) => self.world(state, event, now, out),
             Input::Tick => self.tick(state, now, out),
         };
@@ -333,6 +346,7 @@ impl Service {
         self.starts += 1;
         self.others = None;
         self.began = Some(now);
+        self.older = Vec::new();
         out.push(Action::Spawn {
             unit: Arc::clone(&self.unit),
             start: self.starts,

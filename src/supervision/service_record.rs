@@ -4,7 +4,7 @@ use super::record::Record;
 use super::service::{Input, Service, State};
 use super::service_life::{Control, First, Life, Main, SETTLED_AFTER};
 use super::status::StateWord;
-use super::unit::Kind;
+use super::unit::{Kind, Limits};
 use super::why::{Because, Exit, Why};
 use super::{Action, Event, Moment, Role, Want};
 
@@ -16,6 +16,7 @@ impl Service {
         self.starts = self.starts.max(record.start);
         self.restarts = record.restarts;
         self.attempts = record.attempts;
+        self.older.clone_from(&record.older);
         self.others = (!record.others.is_empty()).then(|| Box::new(record.others.clone()));
         self.want = match record.wanted {
             true => Want::Up,
@@ -149,6 +150,8 @@ impl Service {
             why,
             restarts: self.restarts,
             attempts: self.attempts,
+            limited: self.starts > 0 && self.unit.limits != Limits::default(),
+            older: self.older.clone(),
             others: self.others.as_deref().cloned().unwrap_or_default(),
         }
     }

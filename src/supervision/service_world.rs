@@ -2,7 +2,7 @@
 
 use super::service::{Service, State};
 use super::service_life::{Control, First, Life, Main};
-use super::unit::{KillMode, Kind, RestartPolicy};
+use super::unit::{KillMode, Kind, Millis, Restart, RestartPolicy};
 use super::why::{Because, Exit, Why};
 use super::{Action, Event, Moment, Notice, Pid, Role, Want, Who};
 
@@ -315,14 +315,8 @@ impl Service {
     /// Asks the restart policy about an end that nobody wanted.
     fn restart_or_rest(&mut self, why: Why, up_since: Option<Moment>, now: Moment) -> State {
         let restart = self.unit().restart;
-        let again = match restart.policy {
-            RestartPolicy::No => false,
-            RestartPolicy::OnFailure => why.is_failure(),
-            RestartPolicy::Always => true,
-        };
-        if !again {
-            self.want = self.want_at_rest(&why);
-            return if why.is_failure() { State::Failed { why } } else { State::Down { why } };
+        if !restart.is_due(&why) {
+            return self.rest(why);
         }
         if up_since.is_some_and(|up| now.saturating_sub(up) >= restart.healthy_after) {
             self.attempts = 0;
@@ -338,9 +332,31 @@ impl Service {
             let attempts = self.attempts;
             return State::Failed { why: Why::GaveUp { attempts, last: Box::new(why) } };
         }
-        let doubled = restart.delay.saturating_mul(1 << self.attempts.min(32));
-        let pause = doubled.min(restart.max_delay.max(restart.delay));
+        let pause = restart.pause(self.attempts);
         self.attempts = self.attempts.saturating_add(1);
         State::Waiting { until: now + pause, why }
+    }
+
+    /// Comes to rest after an end that nobody wanted and no policy answers.
+    pub(super) fn rest(&mut self, why: Why) -> State {
+        self.want = self.want_at_rest(&why);
+        if why.is_failure() { State::Failed { why } } else { State::Down { why } }
+    }
+}
+
+impl Restart {
+    /// Whether the policy answers such an end by a restart.
+    pub(super) const fn is_due(&self, why: &Why) -> bool {
+        match self.policy {
+            RestartPolicy::No => false,
+            RestartPolicy::OnFailure => why.is_failure(),
+            RestartPolicy::Always => true,
+        }
+    }
+
+    /// The pause before the restart that follows so many others.
+    pub(super) fn pause(&self, attempts: u32) -> Millis {
+        let doubled = self.delay.saturating_mul(1 << attempts.min(32));
+        doubled.min(self.max_delay.max(self.delay))
     }
 }

@@ -1,10 +1,12 @@
 //! Two units that want the same address: only one of them can have it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use super::activation::{Address, Socket};
 use super::name::UnitName;
+use super::status::Problem;
 use super::supervisor::Supervisor;
 use super::unit::Unit;
 
@@ -12,24 +14,39 @@ use super::unit::Unit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// The unit.
-    pub unit: Unit,
+    pub unit: UnitName,
+    /// Its file.
+    pub source: PathBuf,
+    /// The key of its socket.
+    pub key: String,
     /// Its socket.
     pub socket: String,
     /// The other unit, and its socket.
     pub other: (UnitName, String),
 }
 
+impl Conflict {
+    /// What is wrong, and what to do about it.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        let (other, theirs) = &self.other;
+        format!(
+            "{} and {theirs} of the unit {other} are conflicting sockets: only one of the units can \
+             have it; give this one another address, or take the socket away",
+            self.socket
+        )
+    }
+
+    /// As it is shown.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        Problem { name: self.unit.to_string(), text: self.to_string() }
+    }
+}
+
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (other, theirs) = &self.other;
-        write!(
-            f,
-            "{}: sockets: {} and {theirs} of the unit {other} are conflicting sockets: only one of \
-             the units can have it; this one was not loaded: give it another address, or take \
-             the socket away",
-            self.unit.source.display(),
-            self.socket,
-        )
+        write!(f, "{}: sockets.{}: {}", self.source.display(), self.key, self.explain())
     }
 }
 
@@ -67,7 +84,9 @@ impl Taken {
                 .iter()
                 .find(|(name, theirs)| *name != unit.name && socket.is_in_the_way_of(theirs))?;
             Some(Conflict {
-                unit: unit.clone(),
+                unit: unit.name.clone(),
+                source: unit.source.clone(),
+                key: socket.name.clone(),
                 socket: socket.to_string(),
                 other: (name.clone(), theirs.to_string()),
             })
@@ -79,63 +98,65 @@ fn sockets_of(unit: &Unit) -> &[Socket] {
     unit.activation.as_deref().map(|it| it.sockets.as_slice()).unwrap_or_default()
 }
 
-impl Supervisor {
-    /// Refuses units whose address another has. Whoever was loaded with it before keeps it; among
-    /// new ones the first by name gets it.
-    pub(super) fn without_conflicts(
-        &self,
-        mut units: Vec<Unit>,
-        conflicts: &mut Vec<Conflict>,
-    ) -> Vec<Unit> {
-        if units.iter().all(|unit| sockets_of(unit).is_empty()) {
-            return units;
+/// The units that want an address that another has. Whoever `has_it` already comes first, and then
+/// the first by name.
+pub fn among<'a>(
+    units: impl Iterator<Item = &'a Unit>,
+    has_it: impl Fn(&Unit) -> bool,
+) -> Vec<Conflict> {
+    let mut order: Vec<&Unit> = units.filter(|unit| !sockets_of(unit).is_empty()).collect();
+    order.sort_by_key(|unit| (!has_it(unit), &unit.name));
+    let mut taken = Taken::default();
+    let mut conflicts = Vec::new();
+    for unit in order {
+        match taken.conflict(unit) {
+            Some(conflict) => conflicts.push(conflict),
+            None => taken.take(unit),
         }
-        let mut order: Vec<&Unit> = units.iter().filter(|it| !sockets_of(it).is_empty()).collect();
-        order.sort_by_key(|unit| (!self.has_its_sockets(unit), &unit.name));
-        let mut taken = Taken::default();
-        let mut refused = BTreeSet::new();
-        for unit in order {
-            let Some(conflict) = taken.conflict(unit) else {
-                taken.take(unit);
-                continue;
-            };
-            refused.insert(unit.name.clone());
-            conflicts.push(conflict);
-            // It stays as it was.
-            if let Some(slot) = self.slots.get(&unit.name) {
-                taken.take(slot.newest());
-            }
-        }
-        units.retain(|unit| !refused.contains(&unit.name));
-        units
     }
+    conflicts
+}
 
-    fn has_its_sockets(&self, unit: &Unit) -> bool {
-        let slot = self.slots.get(&unit.name);
+impl Supervisor {
+    /// Whether a unit was loaded with the sockets that it has.
+    pub(super) fn has_its_sockets(&self, unit: &Unit) -> bool {
+        let slot = self.slots.get(&unit.name).filter(|slot| !slot.gone);
         slot.is_some_and(|slot| sockets_of(slot.newest()) == sockets_of(unit))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use crate::supervision::plan::{Found, Wish};
     use crate::supervision::rig::{named, on_demand};
     use crate::supervision::supervisor::Supervisor;
+    use crate::supervision::unit::Unit;
 
     #[test]
     fn the_first_has_the_address_and_keeps_it() {
         let (a, b, c) = (on_demand(named("a")), on_demand(named("b")), on_demand(named("c")));
         let mut supervisor = Supervisor::default();
-        let loaded = supervisor.load(vec![b.clone(), named("x"), c.clone()], 0);
-        let refused: Vec<_> = loaded.conflicts.iter().map(|it| it.unit.name.as_str()).collect();
-        assert_eq!(refused, ["c"]);
-        let text = loaded.conflicts[0].to_string();
+        let refused = supervisor.load(vec![b.clone(), named("x"), c.clone()], 0);
+        let names: Vec<_> = refused.conflicts.iter().map(|it| it.unit.as_str()).collect();
+        assert_eq!(names, ["c"]);
+        let text = refused.conflicts[0].to_string();
         assert!(text.contains("*:80 and *:80 of the unit b are conflicting sockets"), "{text}");
         assert!(supervisor.service("c").is_none() && supervisor.service("x").is_some());
         // One that comes later and is named earlier does not take it away.
-        let loaded = supervisor.load(vec![a.clone(), b.clone()], 0);
-        assert_eq!(loaded.conflicts[0].unit.name.as_str(), "a");
+        let planned = |supervisor: &Supervisor, units: &[&Unit], only: &[&str]| {
+            let units = units.iter().map(|unit| Arc::new((*unit).clone())).collect();
+            let found = Found { units, ..Found::default() };
+            let only = only.iter().map(ToString::to_string).collect();
+            let plan = supervisor.plan(&found, &Wish { only, restart: false });
+            plan.problems.into_iter().map(|problem| problem.name).collect::<Vec<_>>()
+        };
+        assert_eq!(planned(&supervisor, &[&a, &b], &[]), ["a"]);
         // Whose unit is gone has no address any more.
-        let loaded = supervisor.load(vec![a, c], 0);
-        assert_eq!(loaded.conflicts[0].unit.name.as_str(), "c");
+        assert_eq!(planned(&supervisor, &[&a], &[]), [""; 0]);
+        assert_eq!(planned(&supervisor, &[&a, &c], &[]), ["c"]);
+        // Who is not asked about is in nobody's way but its own.
+        assert_eq!(planned(&supervisor, &[&b, &named("x")], &["x"]), [""; 0]);
     }
 }

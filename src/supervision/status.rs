@@ -137,6 +137,9 @@ pub struct Status {
     pub last_stop: String,
     /// Names of units it waits for while it is blocked.
     pub waiting_for: Vec<String>,
+    /// Keys of the unit file that changed since this start, and count from the next one on.
+    #[serde(default)]
+    pub older_keys: Vec<String>,
     /// Limits that the unit asks for and this system cannot hold, in words.
     pub missing_limits: Vec<String>,
     /// CPU time of the unit in microseconds, over all its starts.

@@ -7,7 +7,6 @@ use super::activation::Guard;
 use super::name::UnitName;
 use super::record::Record;
 use super::service::{Input, Service, State};
-use super::service_activation::is_triggered;
 use super::status::StateWord;
 use super::unit::Unit;
 use super::wants::is_executed;
@@ -83,10 +82,7 @@ impl Supervisor {
             };
             let fresh = matches!(slot.service.state(), State::Down { why: Why::NotStarted });
             if fresh && slot.service.unit().enabled && !self.going_down {
-                match is_triggered(slot.service.unit()) {
-                    true => self.set_want(name, Want::Armed),
-                    false => self.want_up(name),
-                }
+                self.want_begun(name);
             }
         }
         self.settle(now);
@@ -262,11 +258,12 @@ impl Supervisor {
             return;
         };
         if slot.service.life().is_none() {
-            let is_gone = slot.gone;
-            if let Some(unit) = slot.next.take() {
-                self.follow(name, unit);
+            let next = slot.next.take();
+            let gone = slot.gone;
+            if let Some(unit) = next {
+                self.follow(name, unit, Vec::new(), now);
             }
-            if is_gone && !self.undo_gone(name, now) {
+            if gone && !self.undo_gone(name, now) {
                 return;
             }
         }

@@ -3,7 +3,7 @@
 //! A [`World`] holds a real [`Supervisor`] with one unit and a model of that unit's leaf: which
 //! processes live, which deaths have not been told yet. A move is anything that may happen next: a
 //! person's order, a fork, a death, the telling of a death, a look at the level, a time-out, a
-//! failing spawn, a restart of the supervisor itself. The walk takes every enabled move from every
+//! failing spawn, a changed unit file, a restart of the supervisor itself. The walk takes every enabled move from every
 //! world, up to a depth. In each world:
 //!
 //! - nothing was spawned over living processes, and no leaf with processes was given back;
@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use super::Want;
 use super::rig::{at_a_path, on_demand, timed, unit};
 use super::service::State;
-use super::unit::{Kind, Reload, Restart, RestartPolicy, Stop, Unit};
+use super::unit::{KillMode, Kind, Limits, Reload, Restart, RestartPolicy, Stop, Unit};
 use super::walk_world::{MOVES, Move, World};
 use super::why::Exit;
 
@@ -87,14 +87,15 @@ impl World {
         let state =
             (&self.members, &self.dead, self.spawns_fail, self.killed, self.start, self.now);
         let sockets = (self.pending, self.guard, self.cannot_listen, self.begun);
-        format!("{:?} {state:?} {sockets:?} {:?}", self.supervisor.service("web"), self.saved)
+        let (service, file) = (self.supervisor.service("web"), &self.unit.command);
+        format!("{service:?} {state:?} {sockets:?} {:?} {file:?}", self.saved)
     }
 }
 
 /// Walks every sequence of at most `depth` moves. Gives the number of worlds.
-fn walk(unit: &Unit, depth: usize) -> usize {
+fn walk(unit: &Unit, other: Option<Unit>, depth: usize) -> usize {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut open = vec![(World::new(unit.clone()), depth)];
+    let mut open = vec![(World { other, ..World::new(unit.clone()) }, depth)];
     let mut worlds = 0;
     while let Some((world, left)) = open.pop() {
         for step in MOVES {
@@ -138,7 +139,17 @@ fn walk_kind(kind: Kind) {
         restart: Restart { policy, max_attempts: 0, ..plain.restart },
         ..plain.clone()
     };
-    let worlds = walk(&plain, 9) + walk(&with_commands, 8);
+    // The same, changed in all that may change in place, and in what counts at a start.
+    let changed = Unit {
+        command: vec!["/bin/other".into()],
+        start_timeout: Some(1_000),
+        limits: Limits { pids: Some(7), ..Limits::default() },
+        stop: Stop { grace: 1_000, kill_mode: KillMode::Mixed, ..with_commands.stop.clone() },
+        restart: Restart { delay: 100, policy: RestartPolicy::No, ..plain.restart },
+        ..with_commands.clone()
+    };
+    let worlds =
+        walk(&plain, None, 9) + walk(&with_commands, None, 8) + walk(&plain, Some(changed), 7);
     assert!(worlds > 10_000, "only {worlds} worlds were tried");
     println!("{kind:?}: {worlds} worlds");
 }
@@ -181,7 +192,8 @@ fn walk_on_demand(kind: Kind, policy: RestartPolicy) {
 fn walk_triggered(unit: Unit, policy: RestartPolicy) {
     let kind = unit.kind;
     let unit = Unit { restart: Restart { policy, ..unit.restart }, ..unit };
-    let worlds = walk(&unit, 8);
+    let other = Unit { command: vec!["/bin/other".into()], ..unit.clone() };
+    let worlds = walk(&unit, None, 8) + walk(&unit, Some(other), 6);
     assert!(worlds > 10_000, "only {worlds} worlds were tried");
     println!("{kind:?}, triggered: {worlds} worlds");
 }

@@ -1,7 +1,10 @@
 //! The model of one leaf that `walk.rs` walks through: what may happen next, and what the rules
 //! must never do about it.
 
+use std::sync::Arc;
+
 use super::activation::{Activation, Guard, Trigger};
+use super::plan::{Found, Wish};
 use super::record::Record;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
@@ -20,6 +23,8 @@ pub struct Member {
 #[derive(Debug, Clone)]
 pub struct World {
     pub unit: Unit,
+    /// What the unit file may hold instead.
+    pub other: Option<Unit>,
     pub supervisor: Supervisor,
     pub now: Moment,
     pub next_pid: Pid,
@@ -64,9 +69,10 @@ pub enum Move {
     Connect,
     Accept,
     ToggleListenFailure,
+    ChangeUnit,
 }
 
-pub const MOVES: [Move; 23] = [
+pub const MOVES: [Move; 24] = [
     Move::Order(Order::Start),
     Move::Order(Order::Stop),
     Move::Order(Order::Restart),
@@ -90,6 +96,7 @@ pub const MOVES: [Move; 23] = [
     Move::Connect,
     Move::Accept,
     Move::ToggleListenFailure,
+    Move::ChangeUnit,
 ];
 
 impl World {
@@ -98,6 +105,7 @@ impl World {
         supervisor.load(vec![unit.clone()], 0);
         let mut world = Self {
             unit,
+            other: None,
             supervisor,
             now: 0,
             next_pid: 100,
@@ -269,6 +277,14 @@ impl World {
                 }
                 self.cannot_listen = !self.cannot_listen;
             }
+            Move::ChangeUnit => {
+                let Some(other) = self.other.take() else {
+                    return Ok(false);
+                };
+                self.other = Some(std::mem::replace(&mut self.unit, other));
+                self.change_unit()?;
+                self.perform()?;
+            }
         }
         Ok(true)
     }
@@ -289,6 +305,32 @@ impl World {
         }
         if self.guard == Guard::Watched && self.pending {
             return Err("a connection waits, and nobody starts".into());
+        }
+        Ok(())
+    }
+
+    /// The unit file changes, and is read again: that leaves what lives alone.
+    fn change_unit(&mut self) -> Result<(), String> {
+        let word = |world: &Self| world.supervisor.service("web").unwrap().word();
+        let before = word(self);
+        let units = [Arc::new(self.unit.clone())];
+        let found = Found { units: units.to_vec(), ..Found::default() };
+        let plan = self.supervisor.plan(&found, &Wish::default());
+        let fresh = self.supervisor.carry_out(&plan, &units, self.now);
+        self.supervisor.start_enabled(&fresh, self.now);
+        let after = word(self);
+        // Only a back-off may end by it, or be given up.
+        if before != after && before != StateWord::Waiting {
+            return Err(format!("{before} -> {after} because its unit has changed"));
+        }
+        let service = self.supervisor.service("web").unwrap();
+        if service.life().is_none() && **service.unit() != self.unit {
+            return Err("at rest, and it follows an older unit".into());
+        }
+        if service.life().is_some() != service.older_keys().contains(&"command".to_owned())
+            && service.unit().command != self.unit.command
+        {
+            return Err(format!("older keys: {:?}", service.older_keys()));
         }
         Ok(())
     }
@@ -398,6 +440,15 @@ impl World {
             }
             Action::Changed { from: StateWord::Waiting, to: StateWord::Starting, .. } => {
                 self.restarted += 1;
+            }
+            Action::SetLimits { unit } => {
+                if self.start == 0
+                    || unit.limits != self.supervisor.service("web").unwrap().unit().limits
+                {
+                    return Err(
+                        "limits are set on a cgroup that is not there, or other ones".into()
+                    );
+                }
             }
             Action::Signal { .. }
             | Action::ReportStuck { .. }

@@ -92,10 +92,29 @@ impl Supervisor {
         };
         self.restless.insert(name.clone());
         self.restless.extend(slot.dependents.iter().cloned());
-        // Those it goes after may wait for its end before they stop; which those are, a unit
-        // that follows this one may have changed.
+        // Those it goes after may wait for its end before they stop.
         self.restless.extend(graph::before(slot.service.unit()).cloned());
-        self.restless.extend(slot.next.iter().flat_map(|unit| graph::before(unit)).cloned());
+    }
+
+    /// Has what a changed unit needs brought up, where it waits for that.
+    pub(super) fn want_new_needs(&mut self, name: &str) {
+        let Some(slot) = self.slots.get(name) else {
+            return;
+        };
+        let service = &slot.service;
+        if service.want() == Want::Down || service.life().is_some() {
+            return;
+        }
+        let needs = service.unit().needs.clone();
+        for need in needs {
+            let other = self.slots.get(&need.unit).map(|slot| &slot.service);
+            let is_there = other.is_none_or(|other| {
+                other.want() == Want::Up || has_completed(other.state(), Some(need.condition))
+            });
+            if !is_there {
+                self.want_up(&need.unit);
+            }
+        }
     }
 
     /// Changes what is wanted, and keeps it for the next supervisor where no change of state will.

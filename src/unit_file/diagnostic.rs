@@ -3,15 +3,29 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 /// After so many the rest of a file is not read.
 const MAX_DIAGNOSTICS: usize = 20;
 /// The widest excerpt of a source line, in characters.
 const MAX_EXCERPT: usize = 100;
 
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It cannot be used like this.
+    Error,
+    /// It can be used, and may do less than was meant.
+    Warning,
+}
+
 /// One thing that is wrong with a unit file. Its `Display` is several lines: position, key and
 /// message, then the line of the file with the place underlined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// How bad it is; its `Display` names only a warning so.
+    pub severity: Severity,
     /// The file.
     pub file: PathBuf,
     /// The line, counted from 1; absent when the file as a whole is meant.
@@ -35,8 +49,9 @@ struct Excerpt {
 
 impl Diagnostic {
     /// A diagnostic about a file as a whole.
-    pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
+    pub(crate) fn of_file(file: &Path, message: impl Into<String>) -> Self {
         Self {
+            severity: Severity::Error,
             file: file.to_owned(),
             line: None,
             column: None,
@@ -47,14 +62,33 @@ impl Diagnostic {
     }
 }
 
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.file.to_string_lossy();
-        for c in name.chars() {
-            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+impl Diagnostic {
+    /// The file, and line and column where it has them: `nginx.yml:1:10`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let mut place = String::new();
+        for c in self.file.to_string_lossy().chars() {
+            if c.is_control() { place.extend(c.escape_default()) } else { place.push(c) }
         }
         if let (Some(line), Some(column)) = (self.line, self.column) {
-            write!(f, ":{line}:{column}")?;
+            place.push_str(&format!(":{line}:{column}"));
+        }
+        place
+    }
+
+    /// The same about a value that is sound as far as its text goes.
+    pub(super) fn about(self, severity: Severity, key: &str) -> Self {
+        let key = self.key.or_else(|| Some(key.to_owned()));
+        Self { severity, key, ..self }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place())?;
+        match self.severity {
+            Severity::Error => {}
+            Severity::Warning => f.write_str(": warning")?,
         }
         if let Some(key) = &self.key {
             write!(f, ": {key}")?;
@@ -90,7 +124,7 @@ impl Place {
     }
 
     /// The part of the place that holds `what`, if there is just one; else the whole place.
-    fn narrowed(self, text: &str, what: &str) -> Self {
+    pub fn narrowed(self, text: &str, what: &str) -> Self {
         let line = source_line(text, self.line);
         let before = usize::try_from(self.column).unwrap_or(1).saturating_sub(1);
         let shown: String = line.chars().skip(before).take(self.width).collect();
@@ -164,6 +198,7 @@ impl<'a> Report<'a> {
             return;
         }
         self.found.push(Diagnostic {
+            severity: Severity::Error,
             file: self.file.to_owned(),
             line: Some(place.line),
             column: Some(place.column),
@@ -223,7 +258,7 @@ fn excerpt(text: &str, place: Place) -> Option<Excerpt> {
 }
 
 /// A text of the file in quotes, cut short and harmless on a terminal.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut shown = String::from("\"");
     for c in text.chars().take(LONGEST) {

@@ -17,7 +17,7 @@ use super::{MAX_FILE_BYTES, parse, too_large};
 use crate::supervision::unit::Unit;
 
 /// What a directory of unit files held.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// The units that can be used, sorted by name.
     pub units: Vec<Unit>,
@@ -41,20 +41,31 @@ pub struct BadUnit {
 /// The directory cannot be read, or belongs to somebody else, or everybody may write to it: whoever
 /// may add a unit may run programs as the supervisor's user.
 pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
+    read_trusted(dir, Trust::OwnersOnly)
+}
+
+/// The same for units that are only looked at: whose they are does not matter.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn inspect_directory(dir: &Path) -> io::Result<Loaded> {
+    read_trusted(dir, Trust::Anybody)
+}
+
+/// Whose units are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Only those that root or this user alone may write: they are going to be run.
+    OwnersOnly,
+    /// All: they are only looked at.
+    Anybody,
+}
+
+fn read_trusted(dir: &Path, trust: Trust) -> io::Result<Loaded> {
     let opened = File::open(dir)?;
     let metadata = opened.metadata()?;
-    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-    if metadata.mode() & 0o002 != 0 {
-        return refused(
-            "everybody may write to it, so anybody could add a unit; \
-             expected a directory made with mode 0755",
-        );
-    }
-    if let Some((owner, own)) = stranger(&metadata) {
-        return refused(&format!(
-            "it belongs to user {owner}, who could add a unit and run programs as user {own}; \
-             expected a directory that belongs to root or to user {own}"
-        ));
+    if trust == Trust::OwnersOnly {
+        refuse_strangers(&metadata)?;
     }
     let mut files: Vec<OsString> = Vec::new();
     for entry in std::fs::read_dir(dir)? {
@@ -67,7 +78,7 @@ pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
     let mut loaded = Loaded { units: Vec::with_capacity(files.len()), bad: Vec::new() };
     for files in files.chunk_by(|a, b| unit_file_stem(a) == unit_file_stem(b)) {
         let result = match files {
-            [file] => read_file(&opened, &dir.join(file)),
+            [file] => read_file(&opened, &dir.join(file), trust),
             several => Err(several.iter().map(|file| twice(&dir.join(file), several)).collect()),
         };
         match result {
@@ -80,6 +91,23 @@ pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
         }
     }
     Ok(loaded)
+}
+
+fn refuse_strangers(directory: &Metadata) -> io::Result<()> {
+    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    if directory.mode() & 0o002 != 0 {
+        return refused(
+            "everybody may write to it, so anybody could add a unit; \
+             expected a directory made with mode 0755",
+        );
+    }
+    if let Some((owner, own)) = stranger(directory) {
+        return refused(&format!(
+            "it belongs to user {owner}, who could add a unit and run programs as user {own}; \
+             expected a directory that belongs to root or to user {own}"
+        ));
+    }
+    Ok(())
 }
 
 /// The name without its ending, for names that are a unit file's.
@@ -95,8 +123,8 @@ fn twice(file: &Path, files: &[OsString]) -> Diagnostic {
     Diagnostic::of_file(file, format!("{names} are the same unit; keep one of them"))
 }
 
-fn read_file(dir: &File, path: &Path) -> Result<Unit, Vec<Diagnostic>> {
-    let bytes = read_bytes(dir, path).map_err(|why| vec![Diagnostic::of_file(path, why)])?;
+fn read_file(dir: &File, path: &Path, trust: Trust) -> Result<Unit, Vec<Diagnostic>> {
+    let bytes = read_bytes(dir, path, trust).map_err(|why| vec![Diagnostic::of_file(path, why)])?;
     parse_bytes(path, &bytes)
 }
 
@@ -114,9 +142,9 @@ pub(super) fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Unit, Vec<Diagnos
     }
 }
 
-/// The content of a regular file of bearable size that only this user or root, and its group, may
-/// write. Of a symbolic link the file that it leads to counts.
-fn read_bytes(dir: &File, path: &Path) -> Result<Vec<u8>, String> {
+/// The content of a regular file of bearable size that, where owners count, only this user or root,
+/// and its group, may write. Of a symbolic link the file that it leads to counts.
+fn read_bytes(dir: &File, path: &Path, trust: Trust) -> Result<Vec<u8>, String> {
     // A FIFO must not make the supervisor wait, a terminal must not become its own.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let name = path.file_name().unwrap_or_default();
@@ -126,21 +154,28 @@ fn read_bytes(dir: &File, path: &Path) -> Result<Vec<u8>, String> {
     if !metadata.is_file() {
         return Err(not_regular(&metadata).to_owned());
     }
-    if metadata.mode() & 0o002 != 0 {
-        return Err("everybody may write to this file, so anybody could run programs as root; \
-                    it is refused until chmod o-w"
-            .to_owned());
-    }
-    if let Some((owner, own)) = stranger(&metadata) {
-        return Err(format!(
-            "this file belongs to user {owner}, who could run programs as user {own} by it; \
-             it is refused until chown {own}"
-        ));
+    if trust == Trust::OwnersOnly {
+        refuse_writers(&metadata)?;
     }
     if metadata.len() > MAX_FILE_BYTES as u64 {
         return Err(too_large(metadata.len()));
     }
     read_all(file, metadata.len())
+}
+
+fn refuse_writers(file: &Metadata) -> Result<(), String> {
+    if file.mode() & 0o002 != 0 {
+        return Err("everybody may write to this file, so anybody could run programs as root; \
+                    it is refused until chmod o-w"
+            .to_owned());
+    }
+    if let Some((owner, own)) = stranger(file) {
+        return Err(format!(
+            "this file belongs to user {owner}, who could run programs as user {own} by it; \
+             it is refused until chown {own}"
+        ));
+    }
+    Ok(())
 }
 
 /// The owner of a file and this process's user, when the owner is neither that user nor root.

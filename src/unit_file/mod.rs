@@ -16,6 +16,7 @@ mod identity;
 mod keys;
 mod node;
 mod paths;
+mod places;
 mod plain;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
@@ -33,14 +34,27 @@ use std::path::Path;
 
 use crate::supervision::name::UnitName;
 use crate::supervision::unit::Unit;
-pub use diagnostic::Diagnostic;
-use diagnostic::{Place, Report, quoted};
-pub use directory::{BadUnit, Loaded, read_directory};
+pub(crate) use diagnostic::quoted;
+pub use diagnostic::{Diagnostic, Severity};
+use diagnostic::{Place, Report};
+pub use directory::{BadUnit, Loaded, inspect_directory, read_directory};
+pub(crate) use keys::nearest_of;
+pub use keys::{About, about};
+pub use places::{At, Places};
 pub use schema::schema;
 
 /// The largest unit file in bytes. Larger ones are refused before they are parsed, so that no
 /// file can keep the supervisor busy.
 pub const MAX_FILE_BYTES: usize = 256 * 1024;
+
+/// Where units are read from when nothing else is said.
+pub const UNIT_DIRECTORIES: [&str; 1] = ["/etc/yml-services"];
+
+/// The key of units that a text comes near, if there is one.
+#[must_use]
+pub fn nearest_key(text: &str) -> Option<&'static str> {
+    keys::nearest(text)
+}
 
 /// Reads one unit from its text. The unit's name is the file's name without its ending; the file
 /// itself is not touched.

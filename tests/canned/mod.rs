@@ -11,10 +11,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tempfile::TempDir;
 use treeward::protocol::listener::Listener;
 use treeward::protocol::message::{
-    Activations, Changed, Listing, Outcomes, Reread, Signalled, Statuses, Version, Versioned,
+    Activations, Changed, Listing, Outcomes, Planned, Signalled, Statuses, Version, Versioned,
 };
 use treeward::protocol::server::{CallId, Incoming, Server};
 use treeward::protocol::{Failure, Reply, Request};
+use treeward::supervision::diff::{KeyChange, When};
+use treeward::supervision::plan::{Deed, Step, Wish};
 use treeward::supervision::status::{
     Change, Outcome, Problem, ProcessStatus, SocketStatus, StateWord, Status, Summary,
 };
@@ -93,6 +95,7 @@ fn status(name: &str, state: StateWord) -> Status {
         last_exit: String::new(),
         last_stop: String::new(),
         waiting_for: vec![],
+        older_keys: vec![],
         missing_limits: vec![],
         cpu_usec: None,
         memory_bytes: None,
@@ -157,12 +160,7 @@ impl Canned {
                 timers: vec![],
                 paths: vec![],
             })),
-            Request::ReadUnits => Ok(Reply::Reread(Reread {
-                added: vec!["new".into()],
-                changed: vec![],
-                removed: vec![],
-                problems: vec![],
-            })),
+            Request::ReadUnits(wish) | Request::Plan(wish) => Ok(Reply::Planned(planned(&wish))),
             Request::Version => Ok(Reply::Version(Versioned { version: version() })),
         };
         match reply {
@@ -195,6 +193,27 @@ impl Canned {
         let message = if done { "" } else { "it refuses" }.into();
         Outcome { unit: unit.into(), done, state, message }
     }
+}
+
+/// A new unit and a changed one; whoever names `bad` alone meets its mistake.
+fn planned(wish: &Wish) -> Planned {
+    if wish.only == ["bad"] {
+        let text = "bad.yml:1:1: unknown key\n1 | x: y".into();
+        let problems = vec![Problem { name: "bad".into(), text }];
+        return Planned { done: false, steps: vec![], problems };
+    }
+    let keys = vec![KeyChange {
+        key: "command".into(),
+        old: Some("nginx".into()),
+        new: Some("nginx -x".into()),
+        when: When::NextStart,
+    }];
+    let deed = if wish.restart { Deed::Restart } else { Deed::Change };
+    let steps = vec![
+        Step { unit: "new".into(), deed: Deed::Start, why: "new".into(), keys: vec![] },
+        Step { unit: "nginx".into(), deed, why: "changed".into(), keys },
+    ];
+    Planned { done: true, steps, problems: vec![] }
 }
 
 fn known(unit: &str) -> Result<StateWord, Failure> {

@@ -5,6 +5,7 @@
 //! - `stopping`: what a stop must achieve, and how.
 //! - `restarting`: back-off, giving up, oneshots, readiness.
 //! - `order`: dependencies, and units that are wrong.
+//! - `reload`: unit files that change under services that live.
 //! - `power`: going down for an init, and cgroups that services divide.
 //! - `paths`: files and directories that start units.
 //! - `pid_files`: what a PID file may say.
@@ -27,6 +28,7 @@ mod order;
 mod paths;
 mod pid_files;
 mod power;
+mod reload;
 mod restarting;
 mod sockets;
 mod stopping;

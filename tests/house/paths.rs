@@ -115,3 +115,21 @@ fn much_that_happens_nearby_costs_little_and_hides_nothing() {
     let ticks = house.supervisor().cpu_ticks() - before;
     assert!(ticks < 100, "{ticks} hundredths of a second");
 }
+
+#[test]
+fn the_example_of_a_path_reloads_when_the_file_has_changed() {
+    let example = fs::read_to_string("examples/reload-nginx.yml").expect("the example");
+    let unit = example
+        .replace("/etc/nginx/nginx.conf", "{dir}/nginx.conf")
+        .replace("nginx -t && slc reload nginx", "echo reloads");
+    let nginx = "enabled: false\ncommand: [sleep, '1000']\n";
+    let house = House::vacant(&[("reload-nginx", &unit), ("nginx", nginx)]);
+    house.write("nginx.conf", "old");
+    let mut house = house;
+    house.launch();
+    armed(&house, "reload-nginx");
+    house.write("nginx.conf", "new");
+    house.wait_for_log("reload-nginx", "reloads");
+    armed(&house, "reload-nginx");
+    assert_eq!(house.status("nginx").summary.state, StateWord::Up);
+}

@@ -421,3 +421,25 @@ fn a_service_that_runs_is_not_watched() {
     });
     assert!(idle, "the supervisor woke up in every span of {span:?}");
 }
+
+#[test]
+fn the_example_of_a_socket_works_with_a_real_daemon() {
+    let example = fs::read_to_string("examples/dbus.yml").expect("the example");
+    // A bus of its own, so that it is in nobody's way.
+    let unit = example
+        .replace("/run/dbus/system_bus_socket", "{dir}/bus")
+        .replace("--system", "--session");
+    if !Path::new("/usr/bin/dbus-daemon").exists() {
+        eprintln!("skipped: there is no dbus-daemon here: scripts/setup installs it");
+        return;
+    }
+    let house = House::new(&[("dbus", &unit)]);
+    house.wait_state("dbus", StateWord::Down, PATIENCE);
+    let mut client = UnixStream::connect(house.path("bus")).expect("connect");
+    client.set_read_timeout(Some(PATIENCE)).expect("time-out");
+    client.write_all(b"\0AUTH EXTERNAL 30\r\n").expect("write");
+    let mut said = [0; 3];
+    client.read_exact(&mut said).expect("an answer");
+    assert_eq!(&said, b"OK ");
+    house.wait_state("dbus", StateWord::Up, PATIENCE);
+}

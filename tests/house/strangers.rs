@@ -65,8 +65,13 @@ fn a_group_may_look_and_sees_no_secret() {
     assert!(process.environment().contains(&format!("PASSWORD={SECRET}")));
     assert!(house.slc(&["list", "--json"]).out.contains(SECRET), "root is told what is wrong");
 
+    let other = units[0].1.replace(SECRET, "another");
+    house.write_unit("sleeper", &other);
+    assert!(house.slc(&["plan"]).out.contains(SECRET), "root is told what changes");
     for look in [
         &["list"][..],
+        &["plan"],
+        &["plan", "--json", "--only", "sleeper"],
         &["list", "--json"],
         &["status", "sleeper"],
         &["status", "--json", "sleeper"],

@@ -179,3 +179,13 @@ fn a_clock_that_is_set_is_noticed_at_once() {
     assert!(eventually(PATIENCE, noticed), "{}", house.read("launcher.log"));
     assert_eq!(runs(&house, "job"), 0);
 }
+
+#[test]
+fn the_example_of_a_timer_is_armed_and_runs() {
+    let example = std::fs::read_to_string("examples/logrotate.yml").expect("the example");
+    let house = House::new(&[("logrotate", &example.replace("/usr/sbin/logrotate", "/bin/echo"))]);
+    house.wait_for("logrotate", "armed", PATIENCE, |it| it.summary.why.starts_with("next run"));
+    house.slc_done(&["start", "logrotate"]);
+    house.wait_for_log("logrotate", "/etc/logrotate.conf");
+    house.wait_for("logrotate", "armed", PATIENCE, |it| it.summary.why.starts_with("next run"));
+}

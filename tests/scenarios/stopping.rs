@@ -1,9 +1,11 @@
 //! S: stopping and killing.
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use treeward::supervision::status::StateWord;
 
 use crate::house::{House, PATIENCE, Process, SECOND, eventually, program};
@@ -112,6 +114,39 @@ fn s6_a_service_has_the_documented_environment_and_no_limit_of_the_supervisor() 
         let terminal = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(4));
         assert_eq!(terminal, Some("0"), "{stat}");
     }
+}
+
+/// A tracer that is stopped itself holds what it traces, also against SIGKILL (ptrace(2)).
+#[test]
+fn s7_a_process_that_a_stopped_tracer_holds_is_named_and_its_service_ends_with_the_tracer() {
+    let house = Watched::new(&[("held", SLEEPER)]);
+    let process = up(&house, "held");
+    let mut tracer = Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "-p", &process.pid.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("strace is not there: scripts/setup installs it");
+    let number = tracer.id().to_string();
+    let traced = || process.status_line("TracerPid") == number;
+    assert!(eventually(PATIENCE, traced), "strace does not trace it");
+    kill(Pid::from_raw(tracer.id() as i32), Signal::SIGSTOP).expect("kill");
+    assert!(house.slc(&["stop", "--no-wait", "held"]).code == Some(0));
+    let status = house.wait_for("held", "killing, with a process in t", PATIENCE, |status| {
+        status.summary.state == StateWord::Killing
+            && status.tree.iter().any(|each| each.pid == process.pid && each.state == "t")
+    });
+    assert_eq!(status.processes, 1, "{status:#?}");
+    let shown = house.slc_done(&["status", "held"]);
+    assert!(shown.contains(&format!("{} is held by a tracer", process.pid)), "{shown}");
+    // Nothing starts over it.
+    house.slc_done(&["start", "--no-wait", "held"]);
+    house.wait_state("held", StateWord::Killing, SECOND);
+    tracer.kill().expect("kill");
+    tracer.wait().expect("wait");
+    let status = house.wait_state("held", StateWord::Up, PATIENCE);
+    assert_eq!(status.start, 2);
+    assert!(!process.lives(), "the first start outlives its tracer");
 }
 
 #[test]

@@ -6,13 +6,21 @@ use super::form::Form;
 
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = &[
-    Key { name: "sockets", help: "sockets that are opened for it and passed on", form: &SOCKETS,
+    Key { name: "sockets", help: "sockets that are opened for it and passed on",
+        note: ", by name; see \"What starts a unit\"", form: &SOCKETS,
+        default: "none", examples: &["{http: 80}", "{log: {listen: /run/x.sock, type: dgram, mode: 0660}}"],
         read: |d, n, r, form| d.activation.sockets = sockets::sockets(n, r, form) },
-    Key { name: "activation", help: "when a service with sockets is started", form: &ACTIVATION,
+    Key { name: "activation", help: "when a service with sockets is started",
+        note: ": at `boot`, or `on_demand`, by the first connection", form: &ACTIVATION,
+        default: "`boot`", examples: &["on_demand"],
         read: |d, n, r, form| d.activation.mode = r.scalar(n, form, activation::mode) },
-    Key { name: "timer", help: "when a oneshot is due", form: &TIMER,
+    Key { name: "timer", help: "when it is due",
+        note: "; without a `type` it is a oneshot then", form: &TIMER,
+        default: "never", examples: &["Mon..Fri 02:00", "{calendar: daily, persistent: true, jitter: 10m}"],
         read: |d, n, r, form| d.activation.timers = timer::timers(n, r, form) },
-    Key { name: "paths", help: "what must be so about paths for it to start", form: &PATHS,
+    Key { name: "paths", help: "what must be so about paths for it to start",
+        note: ": `exists`, `changed`, `modified`, `directory_not_empty`", form: &PATHS,
+        default: "none", examples: &["{directory_not_empty: /var/spool/x}"],
         read: |d, n, r, form| d.activation.paths = paths::paths(n, r, form) },
 ];
 

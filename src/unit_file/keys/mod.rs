@@ -1,5 +1,5 @@
 //! The known keys, in tables by subject. Reading, "expected ...", "did you mean ...?" and the schema
-//! for editors all go through [`known`], so none of them can drift from what is really read.
+//! for editors all go through [`all`], so none of them can drift from what is really read.
 
 mod activation;
 mod foreign;
@@ -15,24 +15,57 @@ use form::Form;
 /// Every table of keys there is: a new subject brings a file of its own, and a line here.
 const TABLES: &[&[Key]] = &[table::KEYS, activation::KEYS];
 
-/// All known keys.
-fn known() -> impl Iterator<Item = &'static Key> + Clone {
-    TABLES.iter().flat_map(|table| table.iter())
-}
-
-/// One key of a unit file.
+/// One key of a unit file. What is for people may quote words of units in backticks.
 struct Key {
     name: &'static str,
     /// What it is for, in a few words.
     help: &'static str,
+    /// How that goes on, with its punctuation; may be empty.
+    note: &'static str,
     /// What is expected as its value.
     form: &'static Form,
+    /// What holds where it is not written.
+    default: &'static str,
+    /// Values as they may be written, at least one.
+    examples: &'static [&'static str],
     read: fn(&mut Draft, &Node, &mut Report<'_>, &str),
 }
 
-/// Each key's name, what it is for, and the JSON Schema of its value as text.
-pub(super) fn schemas() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    known().map(|key| (key.name, key.help, key.form.schema))
+/// All known keys, in the order in which they are shown.
+fn all() -> impl Iterator<Item = &'static Key> + Clone {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// What there is to say about one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    /// The key.
+    pub name: &'static str,
+    /// What it is for, in a few words.
+    pub help: &'static str,
+    /// How that goes on, with its punctuation; may be empty.
+    pub note: &'static str,
+    /// What is expected as its value, in words.
+    pub form: &'static str,
+    /// The JSON Schema of its value, as text.
+    pub schema: &'static str,
+    /// What holds where it is not written.
+    pub default: &'static str,
+    /// Values as they may be written, at least one.
+    pub examples: &'static [&'static str],
+}
+
+/// Every key there is, for help, README and schema. Texts may quote words in backticks.
+pub fn about() -> impl Iterator<Item = About> {
+    all().map(|key| About {
+        name: key.name,
+        help: key.help,
+        note: key.note,
+        form: key.form.words,
+        schema: key.form.schema,
+        default: key.default,
+        examples: key.examples,
+    })
 }
 
 const NO_KEY: &str = "this cannot be a key; expected a word such as command";
@@ -58,8 +91,8 @@ pub(super) fn read(root: &Node, report: &mut Report<'_>) -> Draft {
             report.at(name.place, NO_KEY);
             continue;
         };
-        let found = known().find(|key| key.name == text);
-        report.inside(text, |report| match found {
+        let known = all().find(|key| key.name == text);
+        report.inside(text, |report| match known {
             None => unknown(text, name, &mut draft, report),
             Some(key) => {
                 draft.seen.push((key.name, name.place));
@@ -89,7 +122,7 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
         Some((_, Meant::Key(known))) => Some(*known),
         None => nearest(text),
     };
-    let key = meant.and_then(|meant| known().find(|key| key.name == meant));
+    let key = meant.and_then(|known| all().find(|key| key.name == known));
     match key {
         Some(Key { name: known, help, .. }) => {
             draft.command_missed |= *known == "command";
@@ -100,22 +133,22 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
 }
 
 /// The known key that is nearest to a text, if one is near.
-fn nearest(text: &str) -> Option<&'static str> {
-    nearest_of(text, known().map(|key| key.name))
+pub(super) fn nearest(text: &str) -> Option<&'static str> {
+    nearest_of(text, all().map(|key| key.name))
 }
 
 /// The nearest of some names: the same but for case and separators, few typing mistakes away, or one the
 /// beginning of the other.
-pub(super) fn nearest_of(
+pub(crate) fn nearest_of<'a>(
     text: &str,
-    names: impl Iterator<Item = &'static str> + Clone,
-) -> Option<&'static str> {
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
     if text.len() > 40 {
         return None;
     }
     let plain = |text: &str| text.replace(['-', '_', ' '], "").to_ascii_lowercase();
     let wanted = plain(text);
-    let begins = |name: &&str| {
+    let begins = |name: &&'a str| {
         let name = plain(name);
         name.len().min(wanted.len()) >= 4
             && (name.starts_with(&wanted) || wanted.starts_with(&name))
@@ -163,26 +196,26 @@ pub(super) fn inner(
 #[cfg(test)]
 mod tests {
     use super::foreign::{FOREIGN, Meant};
-    use super::{known, nearest};
+    use super::{all, nearest};
 
     #[test]
     fn every_hint_names_a_key_that_exists_and_no_known_key_is_foreign() {
         for (names, meant) in FOREIGN {
-            if let Meant::Key(meant) = meant {
-                assert!(known().any(|key| key.name == *meant), "{meant}");
+            if let Meant::Key(known) = meant {
+                assert!(all().any(|key| key.name == *known), "{known}");
             }
             for name in *names {
-                assert!(known().all(|key| key.name != *name), "{name}");
+                assert!(all().all(|key| key.name != *name), "{name}");
             }
         }
     }
 
     #[test]
     fn every_schema_is_json_and_every_key_stands_in_the_table_once() {
-        for (at, key) in known().enumerate() {
+        for (at, key) in all().enumerate() {
             let schema = serde_json::from_str::<serde_json::Value>(key.form.schema);
             assert!(schema.is_ok_and(|schema| schema.is_object()), "{}", key.name);
-            assert!(known().take(at).all(|other| other.name != key.name), "{}", key.name);
+            assert!(all().take(at).all(|other| other.name != key.name), "{}", key.name);
         }
     }
 

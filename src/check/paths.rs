@@ -1,0 +1,119 @@
+//! Checking what somebody names: directories of units, and single files.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::examine;
+use crate::unit_file::{Diagnostic, Loaded, inspect_directory, read_directory};
+
+/// What came of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checked {
+    /// How many unit files were looked at.
+    pub files: usize,
+    /// What there is to say, by file, line and column.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Checks the units of the directories that a supervisor reads, as it reads them: whose they are
+/// matters.
+#[must_use]
+pub fn directories(dirs: &[PathBuf]) -> Checked {
+    let mut sets = Sets::default();
+    for dir in dirs {
+        sets.take(dir, read_directory(dir));
+    }
+    sets.checked(&|_| true)
+}
+
+/// Checks directories and files that somebody names, wherever they lie. A file is checked among
+/// the other units of its directory, which are not complained of.
+#[must_use]
+pub fn named(paths: &[PathBuf]) -> Checked {
+    let mut sets = Sets::default();
+    let (mut dirs, mut files) = (BTreeSet::new(), HashSet::new());
+    for path in paths {
+        if path.is_dir() {
+            dirs.insert(path.clone());
+        } else if let Some(problem) = unusable(path) {
+            sets.files += 1;
+            sets.diagnostics.push(problem);
+        } else if path.parent().is_some_and(|parent| parent.as_os_str().is_empty()) {
+            files.insert(Path::new(".").join(path));
+        } else {
+            files.insert(path.clone());
+        }
+    }
+    let parents = files.iter().filter_map(|file| file.parent());
+    let parents: BTreeSet<&Path> = parents.filter(|parent| !dirs.contains(*parent)).collect();
+    for dir in dirs.iter().map(PathBuf::as_path).chain(parents) {
+        sets.take(dir, inspect_directory(dir));
+    }
+    let is_named = |file: &Path| {
+        files.contains(file)
+            || file.parent().is_some_and(|parent| dirs.contains(parent))
+            || dirs.contains(file)
+    };
+    sets.checked(&is_named)
+}
+
+/// Why a path that is no directory cannot be a unit file either.
+fn unusable(path: &Path) -> Option<Diagnostic> {
+    if let Err(error) = path.symlink_metadata() {
+        return Some(Diagnostic::of_file(path, reason(&error)));
+    }
+    let ending = path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    (!ending || hidden).then(|| {
+        let message = "this is no unit file by its name; expected NAME.yml or NAME.yaml";
+        Diagnostic::of_file(path, message)
+    })
+}
+
+/// The standard library's words without the number.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Sets {
+    read: Loaded,
+    files: usize,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Sets {
+    fn take(&mut self, dir: &Path, result: io::Result<Loaded>) {
+        match result {
+            Ok(loaded) => {
+                self.read.units.extend(loaded.units);
+                self.read.bad.extend(loaded.bad);
+            }
+            Err(error) => {
+                let message = format!("the directory cannot be read: {}", reason(&error));
+                self.diagnostics.push(Diagnostic::of_file(dir, message));
+            }
+        }
+    }
+
+    /// All that there is to say about the files that are meant.
+    fn checked(self, is_meant: &dyn Fn(&Path) -> bool) -> Checked {
+        let Self { read: Loaded { units, bad }, mut files, diagnostics: mut said } = self;
+        let unread = bad.iter().map(|bad| bad.name.clone()).collect();
+        files += units.iter().filter(|unit| is_meant(&unit.source)).count();
+        for bad in bad {
+            let meant: Vec<Diagnostic> =
+                bad.diagnostics.into_iter().filter(|found| is_meant(&found.file)).collect();
+            files += meant.iter().map(|found| &found.file).collect::<HashSet<_>>().len();
+            said.extend(meant);
+        }
+        let found = examine(&units, &unread, &|unit| is_meant(&unit.source));
+        said.extend(found.into_iter().flat_map(|(_, diagnostics)| diagnostics));
+        // Several about one place stay in the order in which they were found.
+        said.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        Checked { files, diagnostics: said }
+    }
+}
