@@ -23,7 +23,7 @@ pub struct Timer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum When {
     /// At times of the wall clock.
-    Calendar(Calendar),
+    Calendar(Box<Calendar>),
     /// So long after it was last started, or armed.
     Every(Millis),
     /// So long after the machine was started, once.
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn daily(persistent: bool) -> Timer {
-        timer(When::Calendar(Calendar::parse("02:00").unwrap()), persistent)
+        timer(When::Calendar(Box::new(Calendar::parse("02:00").unwrap())), persistent)
     }
 
     fn known(from: Millis) -> Known {

@@ -34,11 +34,11 @@ fn entry(node: &Node, report: &mut Report<'_>, form: &str) -> Vec<Timer> {
     let errors_before = report.count();
     match &node.value {
         Value::Scalar(_) => {
-            whens.extend(report.scalar(node, CALENDAR, calendar).map(When::Calendar));
+            whens.extend(report.scalar(node, CALENDAR, calendar).map(boxed));
         }
         Value::Map(entries) => {
             keys::inner(entries, KEYS, report, |key, value, report| match key {
-                "calendar" => whens.extend(calendars(value, report).map(When::Calendar)),
+                "calendar" => whens.extend(calendars(value, report).map(boxed)),
                 "every" => {
                     whens.extend(report.scalar(value, duration::FORM, interval).map(When::Every));
                 }
@@ -88,4 +88,8 @@ fn interval(text: &str) -> Result<Millis, Wrong> {
         span @ SHORTEST.. => Ok(span),
         _ => Err(Wrong::new(format!("{} is shorter than a second", quoted(text)))),
     }
+}
+
+fn boxed(calendar: Calendar) -> When {
+    When::Calendar(Box::new(calendar))
 }
