@@ -19,6 +19,7 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     Target { name: "unit", check: unit_file::properties::unit, memory: (512 << 10, 4_096) },
+    Target { name: "instance", check: unit_file::properties::instance, memory: (4 << 20, 4_096) },
     Target { name: "control", check: protocol::properties::control, memory: (256 << 10, 64) },
     Target { name: "pid-file", check: launcher::properties::pid_file, memory: (1 << 10, 4) },
     Target { name: "notice", check: launcher::properties::notice, memory: (4 << 10, 32) },

@@ -14,7 +14,13 @@ use treeward::protocol::server::Incoming;
 use treeward::protocol::{Failure, Reply, Request, Verb, Who};
 
 fn empty_list() -> Reply {
-    Reply::List(Listing { services: Vec::new(), problems: Vec::new(), notice: String::new() })
+    Reply::List(Listing {
+        services: Vec::new(),
+        problems: Vec::new(),
+        findings: Vec::new(),
+        masked: Vec::new(),
+        notice: String::new(),
+    })
 }
 
 #[test]
@@ -30,7 +36,8 @@ fn an_answer_ends_as_its_question_did() {
         let (id, request) = desk.call();
         assert_eq!(request, Request::List);
         desk.server.reply(id, &empty_list(), desk.now);
-        let wanted = json!({"parameters": {"services": [], "problems": [], "notice": ""}});
+        let wanted =
+            json!({"parameters": {"services": [], "problems": [], "masked": [], "notice": ""}});
         assert_eq!(read_message(&mut stream, end), wanted);
     }
 }

@@ -8,7 +8,7 @@ use treeward::supervision::activation::Mode;
 use treeward::supervision::unit::{
     Condition, EnvFile, KillMode, Kind, Limits, Reload, RestartPolicy, Stdin, Ulimit, Unit,
 };
-use treeward::unit_file::{About, Diagnostic, Loaded, about, parse, read_directory};
+use treeward::unit_file::{About, Diagnostic, Directories, Loaded, about, parse, read_directory};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -43,13 +43,23 @@ fn every_bad_unit_gets_the_text_that_stands_beside_it() {
     let directory = root().join("tests/bad-units");
     let bad = files(&directory, "yml");
     assert!(bad.len() >= 45, "only {} bad units were found", bad.len());
+    let read = read_directory(&directory).unwrap();
     let mut differences = String::new();
     for path in bad {
-        let text = fs::read_to_string(&path).unwrap();
-        let Err(diagnostics) = parse(&path, &text) else {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let diagnostics = if name.ends_with('@') || path.with_extension("yml.d").exists() {
+            // A template's own, or those of its instances; or those of a unit with drop-ins.
+            let of_it = |bad: &str| bad == name || name.ends_with('@') && bad.starts_with(name);
+            let bad = read.bad.iter().filter(|bad| of_it(&bad.name));
+            bad.flat_map(|bad| bad.diagnostics.clone()).collect()
+        } else {
+            let text = fs::read_to_string(&path).unwrap();
+            parse(&path, &text).err().unwrap_or_default()
+        };
+        if diagnostics.is_empty() {
             differences += &format!("{}: accepted\n", path.display());
             continue;
-        };
+        }
         let answer = shown(&diagnostics).replace(&format!("{}/", directory.display()), "");
         let beside = path.with_extension("expected");
         if std::env::var_os("BLESS").is_some() {
@@ -66,13 +76,25 @@ fn every_bad_unit_gets_the_text_that_stands_beside_it() {
 #[test]
 fn every_example_is_a_good_unit_and_stands_in_the_readme() {
     let directory = root().join("examples");
-    let Loaded { units, bad } = read_directory(&directory).unwrap();
+    let Loaded { mut units, bad, templates, .. } = read_directory(&directory).unwrap();
+    for template in &templates {
+        let file = format!("`{}.yml`", template.name);
+        let readme = fs::read_to_string(directory.join("README.md")).unwrap();
+        assert!(readme.contains(&file), "README misses {}", template.name);
+    }
+    let names = ["agetty@ttyS0", "dhclient@eth0"].map(str::to_owned);
+    let made = Directories::of(vec![directory.clone()]).instances(&names).unwrap();
+    assert_eq!((made.units.len(), templates.len(), made.bad.len()), (2, 2, 0), "{made:#?}");
+    assert_eq!(made.units[0].process.stdin, Stdin::Tty("/dev/ttyS0".into()));
+    assert_eq!(made.units[1].command[2], "/run/dhclient.eth0.pid");
+    units.extend(made.units);
     let bad: String = bad.iter().map(|bad| shown(&bad.diagnostics)).collect();
     assert!(bad.is_empty(), "{bad}");
     assert!(units.len() >= 12, "only {} examples", units.len());
     let readme = fs::read_to_string(directory.join("README.md")).unwrap();
     for unit in &units {
-        assert!(readme.contains(&format!("`{}.yml`", unit.name)), "README misses {}", unit.name);
+        let shown = unit.name.is_instance() || readme.contains(&format!("`{}.yml`", unit.name));
+        assert!(shown, "README misses {}", unit.name);
         assert!(!unit.description.is_empty(), "{} has no description", unit.name);
         let others = unit.needs.iter().map(|need| &need.unit).chain(&unit.after);
         for other in others {
@@ -283,6 +305,8 @@ fn every_example_of_a_key_is_read() {
     for key in about() {
         for example in key.examples {
             let context = match key.name {
+                // Only a template has these.
+                "parameters" | "instances" => continue,
                 "command" => "",
                 "activation" => "command: a\nsockets: {http: 80}\n",
                 "remain_after_exit" => "command: a\ntype: oneshot\n",

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::examine;
-use crate::unit_file::{Diagnostic, Loaded, inspect_directory, read_directory};
+use crate::unit_file::{Diagnostic, Directories, Loaded, inspect_directory};
 
 /// What came of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,10 +19,11 @@ pub struct Checked {
 /// Checks the units of the directories that a supervisor reads, as it reads them: whose they are
 /// matters.
 #[must_use]
-pub fn directories(dirs: &[PathBuf]) -> Checked {
+pub fn directories(directories: &Directories) -> Checked {
     let mut sets = Sets::default();
-    for dir in dirs {
-        sets.take(dir, read_directory(dir));
+    match directories.read(&[]) {
+        Ok(loaded) => sets.take(Path::new(""), Ok(loaded)),
+        Err(unreadable) => sets.take(&unreadable.dir, Err(unreadable.why)),
     }
     sets.checked(&|_| true)
 }
@@ -52,7 +53,8 @@ pub fn named(paths: &[PathBuf]) -> Checked {
     }
     let is_named = |file: &Path| {
         files.contains(file)
-            || file.parent().is_some_and(|parent| dirs.contains(parent))
+            // A drop-in lies one deeper than a unit.
+            || file.ancestors().skip(1).take(2).any(|parent| dirs.contains(parent))
             || dirs.contains(file)
     };
     sets.checked(&is_named)
@@ -101,7 +103,7 @@ impl Sets {
 
     /// All that there is to say about the files that are meant.
     fn checked(self, is_meant: &dyn Fn(&Path) -> bool) -> Checked {
-        let Self { read: Loaded { units, bad }, mut files, diagnostics: mut said } = self;
+        let Self { read: Loaded { units, bad, .. }, mut files, diagnostics: mut said } = self;
         let unread = bad.iter().map(|bad| bad.name.clone()).collect();
         files += units.iter().filter(|unit| is_meant(&unit.source)).count();
         for bad in bad {
@@ -114,6 +116,8 @@ impl Sets {
         said.extend(found.into_iter().flat_map(|(_, diagnostics)| diagnostics));
         // Several about one place stay in the order in which they were found.
         said.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        // Instances have the mistakes of their template in common.
+        said.dedup();
         Checked { files, diagnostics: said }
     }
 }

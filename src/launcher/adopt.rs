@@ -13,7 +13,7 @@ use crate::supervision::load::Refused;
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
 use crate::supervision::socket_conflicts::Conflict;
-use crate::supervision::status::{Problem, StateWord};
+use crate::supervision::status::{Mask, Problem, StateWord};
 use crate::supervision::unit::{KillMode, Kind, Limits, Restart, RestartPolicy, Stop, Unit};
 use crate::supervision::{self, Moment, Pid};
 use crate::unit_file::{BadUnit, Loaded};
@@ -26,6 +26,7 @@ impl Launcher {
     pub(super) fn begin(&mut self, read: Loaded, groups: &[String]) {
         let now = crate::kernel::clock::monotonic_ms();
         let left = self.leaves_left(groups);
+        self.note(&read);
         let mut units = read.units;
         let orphans: Vec<Unit> = left
             .iter()
@@ -66,6 +67,7 @@ impl Launcher {
         self.lane.await_syslog();
         self.resume_power(now);
         self.supervisor.start_enabled(&names, now);
+        self.examine_units();
     }
 
     /// Takes over a unit at rest, if something is known of it.
@@ -153,6 +155,18 @@ impl Launcher {
         self.missing_limits.remove(name);
         self.leaves.proofs.remove(name);
         let _ = std::fs::remove_file(self.lane.fifo(name.as_str()));
+    }
+
+    /// Keeps which units are masked, and logs which drop-ins belong to no unit.
+    pub(super) fn note(&mut self, read: &Loaded) {
+        let mask = |(name, link): &(String, PathBuf)| Mask {
+            name: name.clone(),
+            link: link.display().to_string(),
+        };
+        self.masked = read.masked.iter().map(mask).collect();
+        for dir in &read.unused {
+            log::warn!("{}: there is no unit for these drop-ins; they wait for one", dir.display());
+        }
     }
 
     /// Keeps and logs what is wrong with unit files.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Launcher;
 use super::describe::Clocks;
+use super::instances::PendingOrder;
 use super::leaves::Start;
 use super::reload::{Intent, Reader, Sight};
 use crate::kernel::clock;
@@ -16,13 +17,17 @@ use crate::protocol::{Failure, Reply, Request, Verb, Who};
 use crate::supervision::name::UnitName;
 use crate::supervision::outcome;
 use crate::supervision::plan::Wish;
-use crate::supervision::status::{Change, Outcome, StateWord};
+use crate::supervision::status::{Change, Outcome, StateWord, Status};
 use crate::supervision::why::SignalName;
 use crate::supervision::{Moment, Order};
 
 /// What is said of a unit file to those who may only look.
 pub(super) const NOT_FOR_ALL: &str =
     "its unit file cannot be used; only root and the supervisor's user are told why";
+
+/// The same of a unit that is loaded.
+const FOUND: &str =
+    "something about it is wrong; only root and the supervisor's user are told what";
 
 /// An order for one unit that is not decided yet, or its outcome.
 #[derive(Debug)]
@@ -49,6 +54,8 @@ pub struct Calls {
     watchers: Vec<CallId>,
     /// Orders that wait for nothing, once what they ask for is kept.
     settled: Vec<(CallId, Waiting)>,
+    /// Instances that are being made for an order.
+    pub making: Vec<String>,
 }
 
 impl Calls {
@@ -120,10 +127,12 @@ impl Launcher {
     fn take_call(&mut self, id: CallId, peer: Peer, request: Request, now: Moment) {
         let answer = match request {
             Request::List => Ok(self.list(peer)),
-            Request::Status { units } => self.statuses(&units),
+            Request::Status { units } => self.statuses(&units, peer),
             Request::Activations => Ok(Reply::Activations(self.activation_statuses())),
             Request::Order { verb, units, wait } => {
-                match self.order(id, peer, (verb, &units), wait, now) {
+                let order = PendingOrder { id, peer, verb, units, wait };
+                let Some(order) = self.make_instances(order) else { return };
+                match self.order(id, peer, (verb, &order.units), wait, now) {
                     Ok(()) => return,
                     Err(failure) => Err(failure),
                 }
@@ -160,14 +169,16 @@ impl Launcher {
         let services = self.supervisor.services();
         let services = services.map(|(name, s)| self.summary(name, s, clocks)).collect();
         let notice = self.going_down_text(clock::monotonic_ms());
-        let mut problems = self.problems.clone();
+        let (mut problems, mut findings) = (self.problems.clone(), self.findings.clone());
         if sight_of(peer) == Sight::NoSecrets {
             problems.iter_mut().for_each(|problem| NOT_FOR_ALL.clone_into(&mut problem.text));
+            findings.iter_mut().for_each(|finding| FOUND.clone_into(&mut finding.text));
         }
-        Reply::List(Listing { services, problems, notice })
+        let masked = self.masked.clone();
+        Reply::List(Listing { services, problems, findings, masked, notice })
     }
 
-    fn statuses(&self, units: &[String]) -> Result<Reply, Failure> {
+    fn statuses(&self, units: &[String], peer: Peer) -> Result<Reply, Failure> {
         let clocks = Clocks::now();
         let names = if units.is_empty() {
             self.supervisor.services().map(|(name, _)| name.clone()).collect()
@@ -176,7 +187,11 @@ impl Launcher {
         };
         let services = names.iter().filter_map(|name| {
             let service = self.supervisor.service(name.as_str())?;
-            Some(self.status(name, service, clocks))
+            let findings = match sight_of(peer) {
+                Sight::All => self.findings_of(name),
+                Sight::NoSecrets => Vec::new(),
+            };
+            Some(Status { findings, ..self.status(name, service, clocks) })
         });
         Ok(Reply::Status(Statuses { services: services.collect() }))
     }
@@ -192,7 +207,7 @@ impl Launcher {
                 pid: std::process::id(),
                 kernel,
                 cgroup_root: text(self.tree.root()),
-                units: text(&self.options.units),
+                units: self.directories.paths().map(text).collect::<Vec<_>>().join(":"),
                 run_dir: text(&self.options.lane.run_dir),
                 log_dir: text(&self.options.lane.log_dir),
                 spawning: self.how.word().to_owned(),
@@ -233,7 +248,7 @@ impl Launcher {
         near.into_iter().take(3).map(|(_, name)| name.to_string()).collect()
     }
 
-    fn order(
+    pub(super) fn order(
         &mut self,
         id: CallId,
         peer: Peer,

@@ -4,7 +4,7 @@
 //! ten thousand unit files take most of a second. Each chore is sent over and comes back as an
 //! answer; an eventfd wakes the loop.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,14 +15,17 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::check;
 use crate::kernel;
 use crate::kernel::cgroup::Tree;
 use crate::kernel::files;
 use crate::kernel::leaf::Leaf;
 use crate::protocol::server::CallId;
 use crate::supervision::name::UnitName;
-use crate::unit_file;
+use crate::supervision::unit::Unit;
+use crate::unit_file::{self, Diagnostic, Directories, Unreadable};
 
+use super::instances::PendingOrder;
 use super::limits::Limit;
 use super::upgrade;
 
@@ -43,16 +46,20 @@ pub enum Chore {
     /// Set what a unit's cgroup may use: a limit below what it uses makes the kernel look for
     /// memory to take away, and that takes time.
     SetLimits { name: UnitName, group: PathBuf, limits: Vec<Limit> },
-    /// Read the unit directory.
-    ReadUnits { dir: PathBuf },
+    /// Look at what the units need of this machine and of each other.
+    Examine { units: Vec<Arc<Unit>>, unread: BTreeSet<String> },
+    /// Read the unit directories. `asked` are instances that no file need name.
+    ReadUnits { directories: Directories, asked: Vec<String> },
+    /// Make instances of templates that an order names, and those that they need.
+    MakeInstances { directories: Directories, names: Vec<String>, order: Box<PendingOrder> },
     /// See whether a program is a supervisor.
     TryProgram { program: PathBuf, call: CallId },
     /// Write a small file, whose directory may be missing.
     WriteFile { path: PathBuf, text: String },
-    /// Make the cgroups of the units that the directory seems to hold, but for those that are
+    /// Make the cgroups of the units that the directories seem to hold, but for those that are
     /// there: they live as long as their units are loaded, and while the units are read nobody else
     /// has work for the kernel. What is missing is made at the start of a unit.
-    MakeGroups { dir: PathBuf, tree: Tree, there: HashSet<String> },
+    MakeGroups { directories: Directories, tree: Tree, there: HashSet<String> },
 }
 
 /// What came of a chore.
@@ -64,8 +71,12 @@ pub enum Answer {
     Killed { result: Result<(), kernel::Error> },
     /// The limits were set, but for these.
     LimitsSet { name: UnitName, refused: Vec<(Limit, kernel::Error)> },
-    /// What is in the directory.
-    UnitsRead { result: std::io::Result<unit_file::Loaded> },
+    /// What there is to say of units, by their names.
+    Examined { findings: Vec<(UnitName, Vec<Diagnostic>)> },
+    /// What is in the directories.
+    UnitsRead { result: Result<unit_file::Loaded, Unreadable> },
+    /// The instances that an order names, as far as there are templates for them.
+    InstancesMade { result: Result<unit_file::Loaded, Unreadable>, order: Box<PendingOrder> },
     /// What the program says its version is, or why it is no supervisor.
     ProgramTried { program: PathBuf, call: CallId, result: Result<String, String> },
 }
@@ -99,9 +110,9 @@ impl Chores {
                 };
                 let done = some
                     .filter_map(|chore| work(chore, &ring))
-                    .try_for_each(|answer| answers.send(answer));
+                    .all(|answer| answers.send(answer).is_ok());
                 ring();
-                if done.is_err() {
+                if !done {
                     break;
                 }
             }
@@ -149,7 +160,17 @@ fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
             let set = |limit: Limit| Some((limit.clone(), limit.set(&group).err()?));
             Answer::LimitsSet { name, refused: limits.into_iter().filter_map(set).collect() }
         }
-        Chore::ReadUnits { dir } => Answer::UnitsRead { result: unit_file::read_directory(&dir) },
+        Chore::Examine { units, unread } => {
+            let found = check::examine(&units, &unread, &|_| true).into_iter();
+            let named = found.filter_map(|(at, said)| Some((units.get(at)?.name.clone(), said)));
+            Answer::Examined { findings: named.collect() }
+        }
+        Chore::ReadUnits { directories, asked } => {
+            Answer::UnitsRead { result: directories.read(&asked) }
+        }
+        Chore::MakeInstances { directories, names, order } => {
+            Answer::InstancesMade { result: directories.instances(&names), order }
+        }
         Chore::TryProgram { program, call } => {
             let result = upgrade::version_of(&program);
             Answer::ProgramTried { program, call, result }
@@ -160,8 +181,8 @@ fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
             }
             return None;
         }
-        Chore::MakeGroups { dir, tree, there } => {
-            make_groups(&dir, &tree, &there);
+        Chore::MakeGroups { directories, tree, there } => {
+            directories.paths().for_each(|dir| make_groups(dir, &tree, &there));
             return None;
         }
     })
@@ -182,7 +203,9 @@ fn make_groups(dir: &Path, tree: &Tree, there: &HashSet<String>) {
         let file = entry.file_name();
         let stem = file.to_str().and_then(|name| name.rsplit_once('.'));
         let Some((stem, "yml" | "yaml")) = stem else { continue };
-        let is_wanted = UnitName::new(stem).is_ok() && !there.contains(stem);
+        // A link may mask a unit, and a template is none.
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file()) && !stem.ends_with('@');
+        let is_wanted = is_file && UnitName::new(stem).is_ok() && !there.contains(stem);
         if is_wanted && tree.make_group(stem).is_err() {
             return;
         }

@@ -90,6 +90,7 @@ impl Launcher {
             waiting_for: waiting_for.filter(|_| is_blocked).collect(),
             older_keys: service.older_keys().to_vec(),
             missing_limits: self.missing_limits.get(name).cloned().unwrap_or_default(),
+            findings: Vec::new(),
             cpu_usec: accounting::cpu_usec(&group),
             memory_bytes: accounting::memory_bytes(&group),
             processes: members.len() as u64,

@@ -19,7 +19,9 @@ mod births;
 mod calls;
 mod chores;
 mod describe;
+mod findings;
 mod going_down;
+mod instances;
 mod lane;
 mod leaves;
 mod limits;
@@ -54,10 +56,10 @@ use crate::power::Power;
 use crate::protocol::listener::{BindError, Listener};
 use crate::protocol::server::{CallId, Server};
 use crate::supervision::name::UnitName;
-use crate::supervision::status::Problem;
+use crate::supervision::status::{Mask, Problem};
 use crate::supervision::supervisor::Supervisor;
 use crate::supervision::{Action, Moment, Pid};
-use crate::unit_file;
+use crate::unit_file::{Directories, Unreadable};
 
 use activation::Activations;
 use births::Births;
@@ -152,14 +154,9 @@ pub enum Error {
         /// The other one.
         pid: u32,
     },
-    /// The unit directory cannot be read.
-    #[error("cannot read the unit directory {dir}: {why}; make it, or name another by --units")]
-    NoUnits {
-        /// The directory.
-        dir: PathBuf,
-        /// What the kernel said.
-        why: std::io::Error,
-    },
+    /// A unit directory cannot be read.
+    #[error("{0}; make it, or name another by --units")]
+    NoUnits(Unreadable),
     /// There is no such group.
     #[error("--group {0}: there is no such group")]
     NoGroup(String),
@@ -188,7 +185,12 @@ struct Launcher {
     chores: Chores,
     lane: Lane,
     supervisor: Supervisor,
+    directories: Directories,
     problems: Vec<Problem>,
+    /// What was found about units that are loaded.
+    findings: Vec<Problem>,
+    /// Units that are not to be.
+    masked: Vec<Mask>,
     births: Births,
     leaves: Leaves,
     records: Records,
@@ -273,10 +275,15 @@ impl Launcher {
         let groups = tree.groups()?;
         let chores = Chores::new()?;
         heap::leave_the_rest();
-        let (dir, there) = (options.units.clone(), groups.iter().cloned().collect());
-        chores.add(Chore::MakeGroups { dir, tree: tree.clone(), there });
-        let read = unit_file::read_directory(&options.units)
-            .map_err(|why| Error::NoUnits { dir: options.units.clone(), why })?;
+        let directories = Directories::of(options.units.clone());
+        chores.add(Chore::MakeGroups {
+            directories: directories.clone(),
+            tree: tree.clone(),
+            there: groups.iter().cloned().collect(),
+        });
+        let records = Records::open(&run_dir)?;
+        let asked = instances::instances_left(&tree, &records, &groups);
+        let read = directories.read(&asked).map_err(Error::NoUnits)?;
         let mut launcher = Self {
             tree,
             how,
@@ -289,10 +296,13 @@ impl Launcher {
             chores,
             lane,
             supervisor: Supervisor::default(),
+            directories,
             problems: Vec::new(),
+            findings: Vec::new(),
+            masked: Vec::new(),
             births: Births::default(),
             leaves: Leaves::default(),
-            records: Records::open(&run_dir)?,
+            records,
             calls: Calls::default(),
             activations,
             timers: Timers::new(&options.state_dir)?,
@@ -424,8 +434,8 @@ fn lock(run_dir: &Path) -> Result<OwnedFd, Error> {
 /// Makes the paths of the options absolute: the log lane works elsewhere, and clients do.
 fn absolute(mut options: Options) -> Result<Options, Error> {
     let lane = &mut options.lane;
-    let state_dir = &mut options.state_dir;
-    for path in [&mut options.units, &mut lane.run_dir, &mut lane.log_dir, state_dir] {
+    let paths = [&mut lane.run_dir, &mut lane.log_dir, &mut options.state_dir];
+    for path in options.units.iter_mut().chain(paths) {
         *path = std::path::absolute(&*path)?;
     }
     if let Some(socket) = &mut lane.syslog {

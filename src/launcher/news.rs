@@ -279,6 +279,10 @@ impl Launcher {
                 }
                 Answer::LimitsSet { name, refused } => self.report_limits(&name, refused),
                 Answer::UnitsRead { result } => self.take_units(result, now),
+                Answer::Examined { findings } => self.take_findings(findings),
+                Answer::InstancesMade { result, order } => {
+                    self.take_instances(result, *order, now);
+                }
                 Answer::ProgramTried { program, call, result } => {
                     self.take_tried((program, call), result, now);
                 }

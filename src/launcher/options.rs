@@ -21,9 +21,11 @@ use crate::journal;
 )]
 #[group(id = "launcher")]
 pub struct Options {
-    /// Directory of the unit files, *.yml and *.yaml
-    #[arg(long, value_name = "DIR", default_value = "/etc/yml-services")]
-    pub units: PathBuf,
+    /// Directory of unit files, *.yml and *.yaml, and of their drop-ins, NAME.yml.d; may be given
+    /// several times, and a later one wins [default: /usr/lib/treeward, /etc/yml-services and
+    /// /run/treeward/units, of which only the second must exist]
+    #[arg(long, value_name = "DIR", value_parser = directory)]
+    pub units: Vec<PathBuf>,
     /// The cgroup v2 directory to work below; found from /proc when not given
     #[arg(long, value_name = "PATH")]
     pub cgroup_root: Option<PathBuf>,
@@ -46,4 +48,12 @@ pub struct Options {
     /// Options that the supervisor hands to its log lane
     #[command(flatten)]
     pub lane: journal::Options,
+}
+
+/// They are listed with colons between them, as in `PATH`.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.contains(':') {
+        return Err("a colon cannot stand in the path of a unit directory".to_owned());
+    }
+    Ok(PathBuf::from(text))
 }

@@ -18,7 +18,7 @@ use crate::supervision::name::UnitName;
 use crate::supervision::plan::{Deed, Found, Plan, Wish};
 use crate::supervision::status::{Problem, StateWord};
 use crate::supervision::unit::Unit;
-use crate::unit_file::Loaded;
+use crate::unit_file::{Loaded, Unreadable};
 
 /// Somebody who waits for the unit files to be read.
 #[derive(Debug)]
@@ -74,7 +74,8 @@ impl Launcher {
     pub(super) fn read_units_for(&mut self, reader: Reader) {
         if self.readers.now.is_empty() {
             self.readers.now.push(reader);
-            self.chores.add(Chore::ReadUnits { dir: self.options.units.clone() });
+            let (directories, asked) = (self.directories.clone(), self.instances_to_keep());
+            self.chores.add(Chore::ReadUnits { directories, asked });
         } else {
             self.readers.next.push(reader);
         }
@@ -87,13 +88,17 @@ impl Launcher {
     }
 
     /// Takes the unit files that were read again.
-    pub(super) fn take_units(&mut self, result: std::io::Result<Loaded>, now: Moment) {
+    pub(super) fn take_units(&mut self, result: Result<Loaded, Unreadable>, now: Moment) {
         let found = match result {
-            Ok(read) => Ok(self.found(read)),
+            Ok(read) => {
+                if self.readers.now.iter().any(|reader| reader.intent == Intent::CarryOut) {
+                    self.note(&read);
+                }
+                Ok(self.found(read))
+            }
             Err(error) => {
-                let dir = self.options.units.display();
-                let text = format!("cannot read {dir}: {error}; all units stay as they are");
-                Err(Problem { name: dir.to_string(), text })
+                let text = format!("{error}; all units stay as they are");
+                Err(Problem { name: error.dir.display().to_string(), text })
             }
         };
         for reader in std::mem::take(&mut self.readers.now) {
@@ -181,6 +186,7 @@ impl Launcher {
                 self.forget_removed(&name);
             }
         }
+        self.examine_units();
         log::info!("unit files read again; units that are not as before: {}", plan.steps.len());
         true
     }

@@ -13,8 +13,8 @@ use crate::power::Power;
 use crate::supervision::diff::{KeyChange, When};
 use crate::supervision::plan::{Deed, Step, Wish};
 use crate::supervision::status::{
-    Change, Outcome, PathStatus, Problem, ProcessStatus, SocketStatus, StateWord, Status, Summary,
-    TimerStatus,
+    Change, Mask, Outcome, PathStatus, Problem, ProcessStatus, SocketStatus, StateWord, Status,
+    Summary, TimerStatus,
 };
 
 /// A type of the interface language.
@@ -188,6 +188,7 @@ fn status(full: bool) -> Status {
         waiting_for: vec![text()],
         older_keys: vec![text()],
         missing_limits: vec![text()],
+        findings: vec![text()],
         cpu_usec: full.then_some(1),
         memory_bytes: full.then_some(1),
         processes: 1,
@@ -256,6 +257,8 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
             Reply::List(Listing {
                 services: vec![summary(full)],
                 problems: problems.clone(),
+                findings: problems.clone(),
+                masked: vec![Mask { name: text(), link: text() }],
                 notice: text(),
             }),
         ),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::power::Power;
 use crate::supervision::plan::{Step, Wish};
 use crate::supervision::status::{
-    Change, Outcome, PathStatus, Problem, SocketStatus, Status, Summary, TimerStatus,
+    Change, Mask, Outcome, PathStatus, Problem, SocketStatus, Status, Summary, TimerStatus,
 };
 
 /// What a client asks for. `GetInfo` and `GetInterfaceDescription` are missing: the server
@@ -163,6 +163,12 @@ pub struct Listing {
     pub services: Vec<Summary>,
     /// One for each unit file that could not be used.
     pub problems: Vec<Problem>,
+    /// What was found wrong about units that are loaded, when the unit files were read.
+    #[serde(default)]
+    pub findings: Vec<Problem>,
+    /// One for each unit that is not to be.
+    #[serde(default)]
+    pub masked: Vec<Mask>,
     /// What concerns all of them, such as that the supervisor goes down; may be empty.
     #[serde(default)]
     pub notice: String,

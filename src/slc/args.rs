@@ -70,24 +70,68 @@ pub(super) enum Color {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Every service in a line, and every unit file that could not be used
-    #[command(after_help = "Example: slc list --json | jq -r '.services[].name'")]
+    #[command(after_help = "Examples: slc list --json | jq -r '.services[].name'\n          \
+                      slc list --templates")]
     List {
-        /// One JSON object: {"services": [...], "problems": [...]}
+        /// One JSON object: {"services": [...], "problems": [...], "masked": [...]}
         #[arg(long)]
         json: bool,
         /// Only the names, one in a line
         #[arg(long, conflicts_with = "json")]
         names: bool,
         /// The sockets of units instead: where each listens, and for whom
-        #[arg(long, conflicts_with_all = ["timers", "paths"])]
+        #[arg(long, conflicts_with_all = ["timers", "paths", "templates", "names"])]
         sockets: bool,
         /// The timers of units instead: when each is due
-        #[arg(long, conflicts_with = "paths")]
+        #[arg(long, conflicts_with_all = ["paths", "templates", "names"])]
         timers: bool,
         /// The paths that start units instead
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["templates", "names"])]
         paths: bool,
+        /// The templates instead, their parameters with defaults, and their instances; works
+        /// without a supervisor too
+        #[arg(long)]
+        templates: bool,
+        #[command(flatten)]
+        units: Place,
     },
+
+    /// A unit as its files make it, with the file and line of each key; works without a supervisor
+    #[command(after_help = "Examples: slc cat nginx\n          slc cat agetty@tty1 --json")]
+    Cat {
+        /// The unit, or a template
+        unit: String,
+        /// One JSON object: {"unit": ..., "files": [...], "keys": {...}, "from": {...}}
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        units: Place,
+    },
+
+    /// Change a unit in your editor: by a drop-in, which is checked before it counts
+    #[command(after_help = "Example: slc edit nginx\n\n\
+                      The editor is $VISUAL, $EDITOR, editor or vi. What it leaves is checked; what \
+                      is wrong can be edited again, discarded or kept. An empty drop-in is removed.")]
+    Edit {
+        /// The unit, or a template
+        unit: String,
+        /// Edit a copy of the whole unit, not a drop-in
+        #[arg(long)]
+        full: bool,
+        #[command(flatten)]
+        units: Place,
+    },
+
+    /// Let units be there again that were disabled or masked; make instances that are named
+    #[command(
+        after_help = "Examples: slc enable --now nginx\n          slc enable agetty@ttyS0",
+        arg_required_else_help = true
+    )]
+    Enable(Enable),
+
+    /// Let units be there no more: their files are renamed to .disabled, or masked
+    #[command(after_help = "Example: slc disable --now nginx", arg_required_else_help = true)]
+    Disable(Enable),
 
     /// All that is known of units, with their processes and last log lines
     #[command(after_help = "Example: slc status nginx")]
@@ -289,6 +333,28 @@ pub(super) struct Wished {
     /// Restart services that would run an older unit
     #[arg(long)]
     pub restart: bool,
+}
+
+/// Units to enable or disable.
+#[derive(Debug, clap::Args)]
+pub(super) struct Enable {
+    /// The units, or templates
+    #[arg(value_name = "UNIT", required = true)]
+    pub units: Vec<String>,
+    /// Let the running supervisor read its unit files again, and start or stop them
+    #[arg(long)]
+    pub now: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Where unit files are.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// A directory of unit files; may be given several times, and a later one wins [default: what
+    /// the supervisor says, or /usr/lib/treeward, /etc/yml-services and /run/treeward/units]
+    #[arg(long = "units", value_name = "DIR", id = "unit-directory")]
+    pub dirs: Vec<PathBuf>,
 }
 
 /// What to show of a log.

@@ -9,7 +9,7 @@ use super::end::{End, Failed, put};
 use super::style::{Style, clean};
 use super::to_json;
 use crate::check::{self, Checked};
-use crate::unit_file::{Diagnostic, Severity, UNIT_DIRECTORIES};
+use crate::unit_file::{Diagnostic, Directories, Severity};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,7 @@ impl From<&Diagnostic> for Said {
 /// Checks and tells. There is no failure but that of writing: bad units are the answer.
 pub(super) fn run(wanted: &Wanted, style: &Style) -> Result<End, Failed> {
     let checked = if wanted.paths.is_empty() {
-        check::directories(&UNIT_DIRECTORIES.map(PathBuf::from))
+        check::directories(&Directories::default())
     } else {
         check::named(&wanted.paths)
     };

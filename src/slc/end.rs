@@ -67,9 +67,23 @@ pub(super) enum Failed {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A unit directory could not be read.
+    #[error(transparent)]
+    Units(#[from] crate::unit_file::Unreadable),
+    /// A file could not be read, written or renamed.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// There is no help for that.
     #[error("there is no help for {0}; {1}")]
     NoTopic(String, String),
+    /// Something else is in the way.
+    #[error("{0}")]
+    InTheWay(String),
     /// There is no log directory.
     #[error("no such directory: {}; name it by --log-dir", path.display())]
     NoLogDir {
@@ -104,6 +118,9 @@ impl Failed {
         let error = match self {
             Self::Client(error) => error,
             Self::NotRoot => return End::Denied,
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                return End::Denied;
+            }
             _ => return End::Failed,
         };
         match error {
@@ -156,7 +173,7 @@ pub(super) fn complain_lines(text: &str) {
 const SHOWN: usize = 255;
 
 /// "no such unit: ngnix; did you mean nginx?"
-fn no_such_unit(unit: &str, similar: &[String]) -> String {
+pub(super) fn no_such_unit(unit: &str, similar: &[String]) -> String {
     let unit = match unit.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &unit[..end]),
         None => unit.to_owned(),
@@ -172,7 +189,13 @@ fn no_such_unit(unit: &str, similar: &[String]) -> String {
 
 /// A unit may be missing because its file could not be used: then that is the answer.
 fn diagnostic_of(supervisor: &Supervisor, unit: &str) -> Option<String> {
+    if unit.ends_with('@') {
+        return Some(format!("it may be a template; a unit is an instance of it such as {unit}1"));
+    }
     let listing: Listing = supervisor.ask(&Request::List).ok()?;
+    if let Some(mask) = listing.masked.iter().find(|mask| mask.name == unit) {
+        return Some(format!("it is masked by {}, a link to /dev/null", mask.link));
+    }
     let problem = listing.problems.into_iter().find(|problem| problem.name == unit)?;
     Some(format!("its file could not be used:\n{}", problem.text))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::style::{Style, clean, span, state_color};
 use crate::protocol::message::Listing;
-use crate::supervision::status::Summary;
+use crate::supervision::status::{Problem, Summary};
 
 const HEADER: [&str; 5] = ["NAME", "STATE", "SINCE", "MAIN", "WHY"];
 
@@ -33,7 +33,12 @@ pub fn render(listing: &Listing, style: &Style) -> String {
     for (row, service) in rows.iter().zip(&listing.services) {
         line(&mut out, row, &widths, state_color(service.state), style);
     }
+    for mask in &listing.masked {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}: masked by {}", clean(&mask.name), clean(&mask.link));
+    }
     problems(&mut out, listing, style);
+    findings(&mut out, listing, style);
     out
 }
 
@@ -79,22 +84,36 @@ fn line(
     out.push('\n');
 }
 
-/// The first line of each diagnostic, and where the rest is.
+/// The unit files that could not be used, and where the rest about them is.
 fn problems(out: &mut String, listing: &Listing, style: &Style) {
-    let problems = &listing.problems;
-    if problems.is_empty() {
+    let Some(first) = listing.problems.first() else { return };
+    let count = listing.problems.len();
+    let files = if count == 1 { "unit file" } else { "unit files" };
+    let headline = format!("{count} {files} could not be used:");
+    let _ = writeln!(out, "\n{}", style.paint(&headline, "1;31"));
+    first_lines(out, &listing.problems, style);
+    let _ = writeln!(out, "The rest: slc status {}", clean(&first.name));
+}
+
+/// What was found about units that are loaded. It may have been mended since.
+fn findings(out: &mut String, listing: &Listing, style: &Style) {
+    if listing.findings.is_empty() {
         return;
     }
-    let files = if problems.len() == 1 { "unit file" } else { "unit files" };
-    let headline = format!("{} {files} could not be used:", problems.len());
-    let _ = writeln!(out, "\n{}", style.paint(&headline, "1;31"));
+    let headline = "When the unit files were read, something was wrong about:";
+    let _ = writeln!(out, "\n{}", style.paint(headline, "1;33"));
+    first_lines(out, &listing.findings, style);
+    let _ = writeln!(out, "As it is now: slc check");
+}
+
+/// The first line of each diagnostic.
+fn first_lines(out: &mut String, problems: &[Problem], style: &Style) {
     for problem in problems {
         let first = clean(problem.text.lines().next().unwrap_or_default());
         let name = clean(&problem.name);
         let used = name.chars().count() + 4;
         let _ = writeln!(out, "  {name}: {}", style.fit(&first, used));
     }
-    let _ = writeln!(out, "The rest: slc status {}", clean(&problems[0].name));
 }
 
 #[cfg(test)]
@@ -104,7 +123,7 @@ mod tests {
     use super::super::style::Style;
     use super::render;
     use crate::protocol::message::Listing;
-    use crate::supervision::status::{Problem, StateWord, Summary};
+    use crate::supervision::status::{Mask, Problem, StateWord, Summary};
 
     fn style() -> Style {
         Style { color: false, width: None, now: 1_000_000, zone: TimeZone::UTC }
@@ -130,9 +149,17 @@ mod tests {
                 summary("nginx", StateWord::Failed, None, "exit status 1\x1b[2J, 5 restarts"),
             ],
             notice: String::new(),
+            masked: vec![Mask {
+                name: "apache".into(),
+                link: "/etc/yml-services/apache.yml".into(),
+            }],
             problems: vec![Problem {
                 name: "bad".into(),
                 text: "bad.yml:3:1: unknown key 'comand'\n 3 | comand: x".into(),
+            }],
+            findings: vec![Problem {
+                name: "nginx".into(),
+                text: "nginx.yml:1:10: command: \x1b[2J does not exist\n 1 | command: x".into(),
             }],
         }
     }
@@ -146,10 +173,15 @@ mod tests {
 NAME   STATE   SINCE  MAIN  WHY
 größe  up      3 min  1234  A web server
 nginx  failed  3 min     -  exit status 1\\x1b[2J, 5 restarts
+apache: masked by /etc/yml-services/apache.yml
 
 1 unit file could not be used:
   bad: bad.yml:3:1: unknown key 'comand'
 The rest: slc status bad
+
+When the unit files were read, something was wrong about:
+  nginx: nginx.yml:1:10: command: \\x1b[2J does not exist
+As it is now: slc check
 "
         );
     }
@@ -164,7 +196,13 @@ The rest: slc status bad
 
     #[test]
     fn no_services_is_an_answer() {
-        let nothing = Listing { services: Vec::new(), problems: Vec::new(), notice: String::new() };
+        let nothing = Listing {
+            services: Vec::new(),
+            problems: Vec::new(),
+            findings: Vec::new(),
+            masked: Vec::new(),
+            notice: String::new(),
+        };
         assert_eq!(render(&nothing, &style()), "no services\n");
     }
 }

@@ -5,8 +5,11 @@
 
 mod activations;
 mod args;
+mod cat;
 mod check;
 mod completions;
+mod edit;
+mod enable;
 mod end;
 mod enter;
 mod help;
@@ -18,7 +21,9 @@ mod plan;
 mod power;
 mod status;
 pub mod style;
+mod templates;
 mod tree;
+mod unit_dirs;
 mod upgrade;
 mod watch;
 
@@ -64,6 +69,15 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
             activations::timers(supervisor, *json, &style())
         }
         Command::List { json, paths: true, .. } => activations::paths(supervisor, *json, &style()),
+        Command::List { json, templates: true, units, .. } => {
+            templates::run(supervisor, *json, units, &style())
+        }
+        Command::Cat { unit, json, units } => cat::run(supervisor, unit, *json, units),
+        Command::Edit { unit, full, units } => edit::run(supervisor, unit, *full, units, &style()),
+        Command::Enable(wanted) => enable::run(supervisor, enable::Verb::Enable, wanted, &style()),
+        Command::Disable(wanted) => {
+            enable::run(supervisor, enable::Verb::Disable, wanted, &style())
+        }
         Command::List { json, names, .. } => {
             let listing: Listing = supervisor.ask(&Request::List)?;
             put(&match (json, names) {

@@ -25,18 +25,22 @@ pub(super) fn run(supervisor: &Supervisor, verb: Verb, order: &Order) -> Result<
         Err(ClientError::HungUp) => give_again(supervisor, verb, order, asked_at)?,
         answer => answer?,
     };
-    let all_done = answer.outcomes.iter().all(|outcome| outcome.done);
-    if order.json {
-        put(&to_json(&answer))?;
-    } else {
-        let (done, failed): (Vec<_>, Vec<_>) =
-            answer.outcomes.iter().partition(|outcome| outcome.done);
-        put(&done.into_iter().map(line).collect::<String>())?;
-        for outcome in failed {
-            complain(line(outcome).trim_end());
-        }
+    if !order.json {
+        return tell(&answer);
     }
+    put(&to_json(&answer))?;
+    let all_done = answer.outcomes.iter().all(|outcome| outcome.done);
     Ok(if all_done { End::Done } else { End::Failed })
+}
+
+/// Says for each unit what became of an order.
+pub(super) fn tell(answer: &Outcomes) -> Result<End, Failed> {
+    let (done, failed): (Vec<_>, Vec<_>) = answer.outcomes.iter().partition(|outcome| outcome.done);
+    put(&done.into_iter().map(line).collect::<String>())?;
+    for outcome in &failed {
+        complain(line(outcome).trim_end());
+    }
+    Ok(if failed.is_empty() { End::Done } else { End::Failed })
 }
 
 /// The supervisor went away before it answered: the next one is asked. An order that was carried

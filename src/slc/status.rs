@@ -53,6 +53,10 @@ pub fn render(status: &Status, log: &[String], style: &Style) -> String {
         let text = format!("not held: {}", clean(limit));
         let _ = writeln!(out, "  {:<10} {}", "Limit", style.paint(&text, "33"));
     }
+    for (number, line) in status.findings.iter().flat_map(|text| text.lines().enumerate()) {
+        let label = if number == 0 { "Finding" } else { "" };
+        let _ = writeln!(out, "  {label:<10} {}", style.paint(&clean(line), "33"));
+    }
     if status.processes > 0 {
         let _ = writeln!(out, "  {:<10} {}", "Processes", status.processes);
         tree::render(&mut out, &status.tree, status.processes, style);
@@ -212,6 +216,7 @@ mod tests {
             waiting_for: vec![],
             older_keys: vec!["command".into()],
             missing_limits: vec!["memory: 512 MiB: the controller is not here".into()],
+            findings: vec!["web.yml:1:1: command: x\n    1 | x\n      | ^".into()],
             cpu_usec: Some(1_234_567),
             memory_bytes: Some(12_897_484),
             processes: 7,
@@ -241,6 +246,9 @@ mod tests {
   Memory     12.2 MiB
   Stuck      1241 waits in the kernel (rpc_wait_bit_killable) and cannot end before that does
   Limit      not held: memory: 512 MiB: the controller is not here
+  Finding    web.yml:1:1: command: x
+                 1 | x
+                   | ^
   Processes  7
   ├─ 1234         3 min 12 s  nginx: master process /usr/sbin/nginx  [main, adopted]
   │  ├─ 1240      3 min 11 s  nginx: worker process
@@ -265,6 +273,7 @@ mod tests {
         status.older_keys.clear();
         (status.leaf, status.cpu_usec, status.memory_bytes) = (None, None, None);
         (status.processes, status.tree, status.missing_limits) = (0, vec![], vec![]);
+        status.findings = vec![];
         status.last_stop = "3 processes gone in 12 ms".into();
         assert_eq!(
             render(&status, &[], &style()),

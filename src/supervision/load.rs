@@ -53,6 +53,33 @@ impl Supervisor {
         units
     }
 
+    /// Takes units beside those that there are, which stay as they are. New ones are not started by
+    /// this. Gives the names of those that were taken, and the circles whose units were not.
+    pub fn add(&mut self, mut units: Vec<Unit>, now: Moment) -> (Vec<UnitName>, Vec<Cycle>) {
+        let mut cycles = Vec::new();
+        units.retain(|unit| !self.slots.contains_key(&unit.name));
+        let others = self.slots.values().filter(|slot| !slot.gone).map(|slot| slot.newest());
+        let others: Vec<Arc<Unit>> = others.map(Arc::clone).collect();
+        loop {
+            let all: Vec<&Unit> = units.iter().chain(others.iter().map(Arc::as_ref)).collect();
+            let mut found = graph::cycles(&all);
+            let count = units.len();
+            units.retain(|unit| found.iter().all(|cycle| !cycle.0.contains(&unit.name)));
+            if units.len() == count {
+                break;
+            }
+            cycles.append(&mut found);
+        }
+        let names: Vec<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
+        for unit in units {
+            self.take(Arc::new(unit), now);
+        }
+        self.link();
+        self.restless.extend(names.iter().cloned());
+        self.settle(now);
+        (names, cycles)
+    }
+
     /// Refuses units on a circle. One that was loaded before stays as it was, so that another
     /// circle may come of the old and the new.
     fn without_circles(&self, mut units: Vec<Unit>, cycles: &mut Vec<Cycle>) -> Vec<Unit> {

@@ -63,6 +63,13 @@ impl UnitName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it can be the name of an instance: there is something on both sides of its first `@`.
+    #[must_use]
+    pub fn is_instance(&self) -> bool {
+        let parts = self.0.split_once('@');
+        parts.is_some_and(|(prefix, instance)| !prefix.is_empty() && !instance.is_empty())
+    }
 }
 
 impl fmt::Display for UnitName {
@@ -91,6 +98,15 @@ mod tests {
     fn ordinary_names_pass() {
         for name in ["nginx", "agetty@ttyS0", "a.b_c-d:1", "9lives", "_x", "dev\\x2dsda"] {
             assert_eq!(UnitName::new(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn an_instance_has_something_on_both_sides_of_its_first_at() {
+        for (name, is_instance) in
+            [("agetty@tty1", true), ("a@b@c", true), ("a@@", true), ("a@", false), ("a", false)]
+        {
+            assert_eq!(UnitName::new(name).unwrap().is_instance(), is_instance, "{name}");
         }
     }
 

@@ -112,6 +112,15 @@ pub struct Problem {
     pub text: String,
 }
 
+/// A unit that is not to be, though a file of an earlier directory or a template says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mask {
+    /// The unit's name.
+    pub name: String,
+    /// The link to `/dev/null` in its place.
+    pub link: String,
+}
+
 /// All that is known of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -142,6 +151,9 @@ pub struct Status {
     pub older_keys: Vec<String>,
     /// Limits that the unit asks for and this system cannot hold, in words.
     pub missing_limits: Vec<String>,
+    /// What was found wrong about its unit when the unit files were read: whole diagnostics.
+    #[serde(default)]
+    pub findings: Vec<String>,
     /// CPU time of the unit in microseconds, over all its starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_usec: Option<u64>,

@@ -98,7 +98,7 @@ fn name(text: &str) -> Result<UnitName, Wrong> {
         }
     }
     if text.ends_with('@') {
-        return Err(wrong("templates come with a later version".to_owned()));
+        return Err(wrong(format!("it is a template; name an instance of it such as {text}1")));
     }
     UnitName::new(text).map_err(|why| wrong(why.to_string()))
 }

@@ -102,11 +102,13 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// A stretch of the file.
+/// A stretch of one of the files that a unit is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Place {
+    /// Which of the files, by its number among the sources of the report.
+    pub file: u32,
     /// How many characters it has.
-    pub width: usize,
+    pub width: u32,
     /// The line, counted from 1.
     pub line: u64,
     /// The column in characters, counted from 1.
@@ -120,17 +122,24 @@ impl Place {
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.bytes().filter(|&b| b == b'\n').count() as u64 + 1;
         let column = before[line_start..].chars().count() as u64 + 1;
-        Self { width: 1, line, column }
+        Self { file: 0, width: 1, line, column }
+    }
+
+    /// Whether the other place is within this one. A text of several lines has all of its first one.
+    fn holds(self, other: Self) -> bool {
+        let end = self.column + u64::from(self.width.max(1));
+        (self.file, self.line) == (other.file, other.line)
+            && (self.column..end).contains(&other.column)
     }
 
     /// The part of the place that holds `what`, if there is just one; else the whole place.
     pub fn narrowed(self, text: &str, what: &str) -> Self {
         let line = source_line(text, self.line);
         let before = usize::try_from(self.column).unwrap_or(1).saturating_sub(1);
-        let shown: String = line.chars().skip(before).take(self.width).collect();
+        let shown: String = line.chars().skip(before).take(self.width as usize).collect();
         match (shown.find(what), shown.rfind(what)) {
             (Some(first), Some(last)) if first == last => Self {
-                width: what.chars().count(),
+                width: u32::try_from(what.chars().count()).unwrap_or(u32::MAX),
                 column: self.column + shown[..first].chars().count() as u64,
                 ..self
             },
@@ -164,18 +173,27 @@ impl Wrong {
     }
 }
 
-/// Collects the diagnostics of one file.
+/// A file and what it holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub file: &'a Path,
+    pub text: &'a str,
+}
+
+/// Collects the diagnostics of one unit, which is made of one file, or of several.
 pub(super) struct Report<'a> {
-    file: &'a Path,
-    text: &'a str,
+    sources: &'a [Source<'a>],
     /// The key that is being read, with the path into its value.
     pub key: Option<String>,
+    /// Where nothing is noted: values that are only known for each instance of a template.
+    pub open: Vec<Place>,
     found: Vec<Diagnostic>,
 }
 
 impl<'a> Report<'a> {
-    pub fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, key: None, found: Vec::new() }
+    /// `sources` holds at least one file; the first one is the unit's own.
+    pub fn new(sources: &'a [Source<'a>]) -> Self {
+        Self { sources, key: None, open: Vec::new(), found: Vec::new() }
     }
 
     /// How many were found so far.
@@ -194,39 +212,55 @@ impl<'a> Report<'a> {
 
     /// Notes what is wrong at a place.
     pub fn at(&mut self, place: Place, message: impl Into<String>) {
-        if self.is_full() {
+        if self.is_full() || self.open.iter().any(|open| open.holds(place)) {
             return;
         }
+        let source = self.source(place.file);
         self.found.push(Diagnostic {
             severity: Severity::Error,
-            file: self.file.to_owned(),
+            file: source.file.to_owned(),
             line: Some(place.line),
             column: Some(place.column),
             key: self.key.clone(),
             message: message.into(),
-            excerpt: excerpt(self.text, place),
+            excerpt: excerpt(source.text, place),
         });
     }
 
     /// Notes what is wrong with one piece of the text at a place.
     pub fn at_part(&mut self, place: Place, part: &str, message: impl Into<String>) {
-        self.at(place.narrowed(self.text, part), message);
+        self.at(place.narrowed(self.source(place.file).text, part), message);
     }
 
-    /// Notes what is wrong at a place, or with the file as a whole where there is no place.
+    /// Notes what is wrong at a place, or with the unit's own file as a whole where there is none.
     pub fn at_or_file(&mut self, place: Option<Place>, message: impl Into<String>) {
         match place {
             Some(place) => self.at(place, message),
-            None if self.is_full() => {}
-            None => self.found.push(Diagnostic::of_file(self.file, message)),
+            None => self.of_file(0, message),
         }
+    }
+
+    /// Notes what is wrong with one of the files as a whole.
+    pub fn of_file(&mut self, file: u32, message: impl Into<String>) {
+        if !self.is_full() {
+            self.found.push(Diagnostic::of_file(self.source(file).file, message));
+        }
+    }
+
+    /// "FILE:LINE" of a place.
+    pub fn shown(&self, place: Place) -> String {
+        format!("{}:{}", self.source(place.file).file.display(), place.line)
+    }
+
+    fn source(&self, file: u32) -> Source<'a> {
+        self.sources[file as usize]
     }
 
     /// All that was found.
     pub fn finish(mut self) -> Vec<Diagnostic> {
         if self.is_full() {
             let rest = format!("after {MAX_DIAGNOSTICS} mistakes the rest is not shown");
-            self.found.push(Diagnostic::of_file(self.file, rest));
+            self.found.push(Diagnostic::of_file(self.source(0).file, rest));
         }
         self.found
     }
@@ -253,7 +287,7 @@ fn excerpt(text: &str, place: Place) -> Option<Excerpt> {
         .collect();
     let length = shown.chars().count();
     let caret = (column - skip).min(length);
-    let width = place.width.clamp(1, (length - caret).max(1));
+    let width = (place.width as usize).clamp(1, (length - caret).max(1));
     Some(Excerpt { text: shown.trim_end().to_owned(), caret, width })
 }
 

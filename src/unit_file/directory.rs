@@ -1,28 +1,68 @@
-//! All unit files of a directory. A file that cannot be read or used is reported under its name
-//! and never stands in the way of another.
+//! All unit files of the unit directories. A file that cannot be read or used is reported under
+//! its name and never stands in the way of another.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
-use nix::unistd::geteuid;
-
-use super::diagnostic::{Diagnostic, Place, Report};
-use super::{MAX_FILE_BYTES, parse, too_large};
+use super::diagnostic::Diagnostic;
+use super::files::Trust;
+use super::instances::Making;
+use super::parse_bytes;
+use super::parts::Parts;
+use super::survey::{Found, Survey};
 use crate::supervision::unit::Unit;
 
-/// What a directory of unit files held.
+/// Where unit files are when nobody says otherwise: the distribution's, the operator's, and those
+/// of this boot.
+const USUAL: [(&str, Presence); 3] = [
+    ("/usr/lib/treeward", Presence::Optional),
+    (OPERATORS, Presence::Required),
+    ("/run/treeward/units", Presence::Optional),
+];
+/// The operator's directory.
+pub const OPERATORS: &str = "/etc/yml-services";
+
+/// Whether a directory must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Required,
+    Optional,
+}
+
+/// The directories of units. Of two files for the same unit the one in the later directory counts.
+#[derive(Debug, Clone)]
+pub struct Directories {
+    dirs: Vec<(PathBuf, Presence)>,
+    /// A file that is tried out before it is written.
+    pub(super) unsaved: Option<(PathBuf, Vec<u8>)>,
+    pub(super) trust: Trust,
+}
+
+/// A directory of units that cannot be read, or that belongs to somebody else, or that everybody
+/// may write to: whoever may add a unit may run programs as the supervisor's user.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the unit directory {}: {why}", dir.display())]
+pub struct Unreadable {
+    /// The directory.
+    pub dir: PathBuf,
+    /// What the kernel said, or why it is refused.
+    #[source]
+    pub why: io::Error,
+}
+
+/// What the directories of unit files held.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The units that can be used, sorted by name.
     pub units: Vec<Unit>,
     /// The files that cannot, sorted by name.
     pub bad: Vec<BadUnit>,
+    /// Units that are not to be: the name, and the link to `/dev/null` that says so.
+    pub masked: Vec<(String, PathBuf)>,
+    /// The templates, sorted by name.
+    pub templates: Vec<TemplateFile>,
+    /// Directories of drop-ins for which there is no unit.
+    pub unused: Vec<PathBuf>,
 }
 
 /// A unit file that cannot be used.
@@ -34,14 +74,41 @@ pub struct BadUnit {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads every `*.yml` and `*.yaml` of a directory. Other names are ignored, and so are names
+/// A template that can be used, or has an instance that can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateFile {
+    /// The file's name without its ending, with the `@`.
+    pub name: String,
+    /// The file.
+    pub source: PathBuf,
+    /// One line for people, as it is written.
+    pub description: String,
+    /// The parameters, with their defaults where they have one.
+    pub parameters: Vec<(String, Option<String>)>,
+    /// The names of the units that are made of it, sorted.
+    pub instances: Vec<String>,
+}
+
+/// What there is of a name.
+#[derive(Debug)]
+pub enum Lookup {
+    /// A unit, an instance or a template, good or bad.
+    Parts(Parts),
+    /// There is to be no such unit: the link to `/dev/null` that says so.
+    Masked(PathBuf),
+    /// Files that cannot be read.
+    Bad(Vec<Diagnostic>),
+    /// Nothing.
+    Absent,
+}
+
+/// Reads every `*.yml` and `*.yaml` of one directory. Other names are ignored, and so are names
 /// that start with a dot.
 ///
 /// # Errors
-/// The directory cannot be read, or belongs to somebody else, or everybody may write to it: whoever
-/// may add a unit may run programs as the supervisor's user.
+/// The directory cannot be read, or is not safe; see [`Unreadable`].
 pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
-    read_trusted(dir, Trust::OwnersOnly)
+    Directories::of(vec![dir.to_owned()]).read(&[]).map_err(|unreadable| unreadable.why)
 }
 
 /// The same for units that are only looked at: whose they are does not matter.
@@ -49,176 +116,151 @@ pub fn read_directory(dir: &Path) -> io::Result<Loaded> {
 /// # Errors
 /// The directory cannot be read.
 pub fn inspect_directory(dir: &Path) -> io::Result<Loaded> {
-    read_trusted(dir, Trust::Anybody)
+    let directories = Directories::of(vec![dir.to_owned()]).only_looked_at();
+    directories.read(&[]).map_err(|unreadable| unreadable.why)
 }
 
-/// Whose units are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// Only those that root or this user alone may write: they are going to be run.
-    OwnersOnly,
-    /// All: they are only looked at.
-    Anybody,
-}
-
-fn read_trusted(dir: &Path, trust: Trust) -> io::Result<Loaded> {
-    let opened = File::open(dir)?;
-    let metadata = opened.metadata()?;
-    if trust == Trust::OwnersOnly {
-        refuse_strangers(&metadata)?;
+impl Default for Directories {
+    fn default() -> Self {
+        let dirs = USUAL.map(|(path, presence)| (PathBuf::from(path), presence));
+        Self { dirs: dirs.into(), unsaved: None, trust: Trust::OwnersOnly }
     }
-    let mut files: Vec<OsString> = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let file = entry?.file_name();
-        if unit_file_stem(&file).is_some() {
-            files.push(file);
+}
+
+impl Directories {
+    /// Exactly these, in this order; each must be there. The usual ones when none is named.
+    #[must_use]
+    pub fn of(dirs: Vec<PathBuf>) -> Self {
+        if dirs.is_empty() {
+            return Self::default();
         }
-    }
-    files.sort_unstable_by(|a, b| (unit_file_stem(a), a).cmp(&(unit_file_stem(b), b)));
-    let mut loaded = Loaded { units: Vec::with_capacity(files.len()), bad: Vec::new() };
-    for files in files.chunk_by(|a, b| unit_file_stem(a) == unit_file_stem(b)) {
-        let result = match files {
-            [file] => read_file(&opened, &dir.join(file), trust),
-            several => Err(several.iter().map(|file| twice(&dir.join(file), several)).collect()),
+        // Those that a supervisor names are the usual ones when it was told of none.
+        let presence = |dir: &PathBuf| {
+            let usual = USUAL.iter().find(|(path, _)| Path::new(path) == dir);
+            usual.map_or(Presence::Required, |(_, presence)| *presence)
         };
-        match result {
-            Ok(unit) => loaded.units.push(unit),
-            Err(diagnostics) => {
-                let name = files.first().and_then(|file| unit_file_stem(file)).unwrap_or_default();
-                let name = name.to_string_lossy().into_owned();
-                loaded.bad.push(BadUnit { name, diagnostics });
+        let dirs = dirs.into_iter().map(|dir| (presence(&dir), dir)).map(|(p, dir)| (dir, p));
+        Self { dirs: dirs.collect(), ..Self::default() }
+    }
+
+    /// The same with a file as it will be, before it is written.
+    #[must_use]
+    pub fn with(&self, file: PathBuf, bytes: Vec<u8>) -> Self {
+        Self { unsaved: Some((file, bytes)), ..self.clone() }
+    }
+
+    /// The same for units that are not going to be run: whose they are does not matter.
+    #[must_use]
+    pub fn only_looked_at(self) -> Self {
+        Self { trust: Trust::Anybody, ..self }
+    }
+
+    /// The directories in their order.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.dirs.iter().map(|(dir, _)| dir.as_path())
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Path, Presence)> {
+        self.dirs.iter().map(|(dir, presence)| (dir.as_path(), *presence))
+    }
+
+    /// Reads all units. `asked` names instances that are to be made though no file names them.
+    ///
+    /// # Errors
+    /// The first directory that cannot be read.
+    pub fn read(&self, asked: &[String]) -> Result<Loaded, Unreadable> {
+        let survey = Survey::new(self)?;
+        let mut loaded = Loaded::default();
+        let mut templates = Vec::new();
+        for (stem, found) in survey.all() {
+            match found {
+                Found::Plain { path, bytes } => {
+                    let name = || stem.to_string_lossy().into_owned();
+                    loaded.take(name, parse_bytes(&path, &bytes));
+                }
+                Found::Parts(parts) if parts.is_template() => templates.push(parts),
+                Found::Parts(parts) => loaded.take(|| parts.name.clone(), parts.unit()),
+                Found::Masked(path) => {
+                    loaded.masked.push((stem.to_string_lossy().into_owned(), path));
+                }
+                Found::Bad(wrong) => {
+                    loaded.take(|| stem.to_string_lossy().into_owned(), Err(wrong));
+                }
             }
         }
+        Making::new(&survey, templates, &mut loaded).of_all(asked);
+        let misnamed = survey.misnamed().iter().map(|path| {
+            let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let yml = shown.replace(".yaml.d", ".yml.d");
+            let message = format!(
+                "drop-ins are read from {yml}, whatever the unit's file ends in; rename it"
+            );
+            BadUnit { name: shown, diagnostics: vec![Diagnostic::of_file(path, message)] }
+        });
+        loaded.bad.extend(misnamed);
+        let masked = |name: &str| loaded.masked.iter().any(|(masked, _)| masked == name);
+        loaded.unused = survey.unused(masked);
+        loaded.units.sort_by(|a, b| a.name.cmp(&b.name));
+        loaded.bad.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(loaded)
     }
-    Ok(loaded)
-}
 
-fn refuse_strangers(directory: &Metadata) -> io::Result<()> {
-    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-    if directory.mode() & 0o002 != 0 {
-        return refused(
-            "everybody may write to it, so anybody could add a unit; \
-             expected a directory made with mode 0755",
-        );
+    /// Makes instances, and those that they depend on, as far as files do not have their names.
+    /// Nothing else is read.
+    ///
+    /// # Errors
+    /// The first directory that cannot be read.
+    pub fn instances(&self, names: &[String]) -> Result<Loaded, Unreadable> {
+        let survey = Survey::new(self)?;
+        let mut loaded = Loaded::default();
+        Making::new(&survey, Vec::new(), &mut loaded).only(names);
+        Ok(loaded)
     }
-    if let Some((owner, own)) = stranger(directory) {
-        return refused(&format!(
-            "it belongs to user {owner}, who could add a unit and run programs as user {own}; \
-             expected a directory that belongs to root or to user {own}"
-        ));
+
+    /// What there is of a name: a unit's, an instance's or a template's.
+    ///
+    /// # Errors
+    /// The first directory that cannot be read.
+    pub fn find(&self, name: &str) -> Result<Lookup, Unreadable> {
+        let survey = Survey::new(self)?;
+        Ok(match survey.find(name).or_else(|| survey.instance(name)) {
+            Some(Found::Plain { path, bytes }) => match Parts::plain(name, path, bytes) {
+                Ok(parts) => Lookup::Parts(parts),
+                Err(wrong) => Lookup::Bad(wrong),
+            },
+            Some(Found::Parts(parts)) => Lookup::Parts(parts),
+            Some(Found::Masked(path)) => Lookup::Masked(path),
+            Some(Found::Bad(wrong)) => Lookup::Bad(wrong),
+            None => Lookup::Absent,
+        })
     }
-    Ok(())
+
+    /// Names that come near one that there is nothing of, the nearest first, at most three.
+    #[must_use]
+    pub fn similar(&self, name: &str) -> Vec<String> {
+        let Ok(survey) = Survey::new(self) else { return Vec::new() };
+        let limit = (name.len() / 3).clamp(1, 3);
+        let mut near: Vec<(usize, &str)> = survey
+            .names()
+            .filter(|known| known.len().abs_diff(name.len()) <= limit)
+            .map(|known| (strsim::damerau_levenshtein(name, known), known))
+            .filter(|(distance, _)| *distance <= limit)
+            .collect();
+        near.sort_unstable();
+        near.dedup();
+        near.into_iter().take(3).map(|(_, known)| known.to_owned()).collect()
+    }
 }
 
-/// The name without its ending, for names that are a unit file's.
-fn unit_file_stem(file: &OsStr) -> Option<&OsStr> {
-    let bytes = file.as_bytes();
-    let stem = bytes.strip_suffix(b".yml").or_else(|| bytes.strip_suffix(b".yaml"))?;
-    (!stem.is_empty() && !stem.starts_with(b".")).then(|| OsStr::from_bytes(stem))
-}
-
-fn twice(file: &Path, files: &[OsString]) -> Diagnostic {
-    let names: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
-    let names = names.join(" and ");
-    Diagnostic::of_file(file, format!("{names} are the same unit; keep one of them"))
-}
-
-fn read_file(dir: &File, path: &Path, trust: Trust) -> Result<Unit, Vec<Diagnostic>> {
-    let bytes = read_bytes(dir, path, trust).map_err(|why| vec![Diagnostic::of_file(path, why)])?;
-    parse_bytes(path, &bytes)
-}
-
-/// Reads one unit from what its file holds.
-pub(super) fn parse_bytes(path: &Path, bytes: &[u8]) -> Result<Unit, Vec<Diagnostic>> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => parse(path, text),
-        Err(error) => {
-            let text = String::from_utf8_lossy(bytes);
-            let place = Place::of_offset(&text, error.valid_up_to());
-            let mut report = Report::new(path, &text);
-            report.at(place, "this byte is no UTF-8; a unit file is UTF-8 text");
-            Err(report.finish())
+impl Loaded {
+    pub(super) fn take(
+        &mut self,
+        name: impl FnOnce() -> String,
+        result: Result<Unit, Vec<Diagnostic>>,
+    ) {
+        match result {
+            Ok(unit) => self.units.push(unit),
+            Err(diagnostics) => self.bad.push(BadUnit { name: name(), diagnostics }),
         }
-    }
-}
-
-/// The content of a regular file of bearable size that, where owners count, only this user or root,
-/// and its group, may write. Of a symbolic link the file that it leads to counts.
-fn read_bytes(dir: &File, path: &Path, trust: Trust) -> Result<Vec<u8>, String> {
-    // A FIFO must not make the supervisor wait, a terminal must not become its own.
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let name = path.file_name().unwrap_or_default();
-    let opened = openat(dir, name, flags, Mode::empty());
-    let file = opened.map(File::from).map_err(|errno| cannot_open(path, &errno.into()))?;
-    let metadata = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
-    if !metadata.is_file() {
-        return Err(not_regular(&metadata).to_owned());
-    }
-    if trust == Trust::OwnersOnly {
-        refuse_writers(&metadata)?;
-    }
-    if metadata.len() > MAX_FILE_BYTES as u64 {
-        return Err(too_large(metadata.len()));
-    }
-    read_all(file, metadata.len())
-}
-
-fn refuse_writers(file: &Metadata) -> Result<(), String> {
-    if file.mode() & 0o002 != 0 {
-        return Err("everybody may write to this file, so anybody could run programs as root; \
-                    it is refused until chmod o-w"
-            .to_owned());
-    }
-    if let Some((owner, own)) = stranger(file) {
-        return Err(format!(
-            "this file belongs to user {owner}, who could run programs as user {own} by it; \
-             it is refused until chown {own}"
-        ));
-    }
-    Ok(())
-}
-
-/// The owner of a file and this process's user, when the owner is neither that user nor root.
-fn stranger(metadata: &Metadata) -> Option<(u32, u32)> {
-    let owner = metadata.uid();
-    // Asked only where the answer matters: nearly every file is root's.
-    let own = || geteuid().as_raw();
-    (owner != 0 && owner != own()).then(|| (owner, own()))
-}
-
-fn read_all(mut file: File, expected: u64) -> Result<Vec<u8>, String> {
-    let failed = |error: io::Error| format!("cannot be read: {error}");
-    // One byte more than there should be: a read that leaves it free has reached the end.
-    let mut bytes = vec![0; usize::try_from(expected).unwrap_or(0) + 1];
-    let count = match file.read(&mut bytes) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-        read => read.map_err(failed)?,
-    };
-    bytes.truncate(count);
-    if count as u64 != expected {
-        // One byte more than allowed tells a file that grew in the meantime.
-        file.take((MAX_FILE_BYTES + 1).saturating_sub(count) as u64)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-    }
-    if bytes.len() > MAX_FILE_BYTES { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
-}
-
-fn not_regular(metadata: &std::fs::Metadata) -> &'static str {
-    if metadata.is_dir() {
-        "this is a directory; expected a file with one unit"
-    } else {
-        "this is no regular file; expected a file with one unit"
-    }
-}
-
-fn cannot_open(path: &Path, error: &io::Error) -> String {
-    let link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
-    match error.kind() {
-        io::ErrorKind::NotFound if link => "the symbolic link leads nowhere".to_owned(),
-        _ if error.raw_os_error() == Some(libc::ENXIO) => {
-            "this is a socket; expected a file with one unit".to_owned()
-        }
-        _ => format!("cannot be opened: {error}"),
     }
 }

@@ -3,7 +3,12 @@
 //! Two stages. `node` turns text into a tree of nodes, each with its place in the file and its
 //! scalars exactly as they were written; it is the only part that knows the YAML library. `keys`
 //! is the one table of known keys; it reads the nodes into a `draft`, and only a draft that
-//! raised no diagnostic becomes a [`Unit`]. `directory` reads all files of a directory.
+//! raised no diagnostic becomes a [`Unit`].
+//!
+//! Between the two a unit of several files is put together (`parts`): drop-ins are merged into it
+//! (`merge`), and an instance is made of its template (`template`, `specifier`). `survey` finds out
+//! which files of the unit directories count, `instances` which instances there are to be, and
+//! `directory` reads them all.
 
 mod activation;
 mod depends;
@@ -12,9 +17,13 @@ mod directory;
 mod draft;
 mod duration;
 mod environment;
+mod files;
 mod identity;
+mod instances;
 mod keys;
+mod merge;
 mod node;
+mod parts;
 mod paths;
 mod places;
 mod plain;
@@ -23,9 +32,13 @@ pub mod properties;
 mod scalar;
 mod schema;
 mod service;
+mod show;
 mod signal;
 mod size;
 mod sockets;
+mod specifier;
+mod survey;
+mod template;
 mod timer;
 mod ulimits;
 mod words;
@@ -36,19 +49,20 @@ use crate::supervision::name::UnitName;
 use crate::supervision::unit::Unit;
 pub(crate) use diagnostic::quoted;
 pub use diagnostic::{Diagnostic, Severity};
-use diagnostic::{Place, Report};
-pub use directory::{BadUnit, Loaded, inspect_directory, read_directory};
+use diagnostic::{Place, Report, Source};
+pub use directory::{
+    BadUnit, Directories, Loaded, Lookup, OPERATORS, TemplateFile, Unreadable, inspect_directory,
+    read_directory,
+};
 pub(crate) use keys::nearest_of;
 pub use keys::{About, about};
+pub use parts::Parts;
 pub use places::{At, Places};
 pub use schema::schema;
 
 /// The largest unit file in bytes. Larger ones are refused before they are parsed, so that no
 /// file can keep the supervisor busy.
 pub const MAX_FILE_BYTES: usize = 256 * 1024;
-
-/// Where units are read from when nothing else is said.
-pub const UNIT_DIRECTORIES: [&str; 1] = ["/etc/yml-services"];
 
 /// The key of units that a text comes near, if there is one.
 #[must_use]
@@ -62,16 +76,14 @@ pub fn nearest_key(text: &str) -> Option<&'static str> {
 /// # Errors
 /// At least one diagnostic; all that could be found where the YAML itself is sound.
 pub fn parse(file: &Path, text: &str) -> Result<Unit, Vec<Diagnostic>> {
-    let mut report = Report::new(file, text);
     let name = match unit_name(file) {
         Ok(name) => name,
         Err(why) => return Err(vec![Diagnostic::of_file(file, why)]),
     };
-    if text.len() > MAX_FILE_BYTES {
-        return Err(vec![Diagnostic::of_file(file, too_large(text.len() as u64))]);
-    }
-    if let Some((offset, what)) = find_unprintable(text) {
-        report.at(Place::of_offset(text, offset), what);
+    let sources = [Source { file, text }];
+    let mut report = Report::new(&sources);
+    if let Err((place, why)) = check_text(text) {
+        report.at_or_file(place, why);
         return Err(report.finish());
     }
     let unit = match node::read(text) {
@@ -84,6 +96,31 @@ pub fn parse(file: &Path, text: &str) -> Result<Unit, Vec<Diagnostic>> {
     match unit {
         Some(unit) if report.is_empty() => Ok(unit),
         _ => Err(report.finish()),
+    }
+}
+
+/// Reads one unit from what its file holds.
+pub(crate) fn parse_bytes(file: &Path, bytes: &[u8]) -> Result<Unit, Vec<Diagnostic>> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(file, text),
+        Err(error) => {
+            let text = String::from_utf8_lossy(bytes);
+            let sources = [Source { file, text: &text }];
+            let mut report = Report::new(&sources);
+            report.at(Place::of_offset(&text, error.valid_up_to()), parts::NO_UTF8);
+            Err(report.finish())
+        }
+    }
+}
+
+/// Whether a text can be a unit file's, and if not, where and why.
+fn check_text(text: &str) -> Result<(), (Option<Place>, String)> {
+    if text.len() > MAX_FILE_BYTES {
+        return Err((None, too_large(text.len() as u64)));
+    }
+    match find_unprintable(text) {
+        Some((offset, what)) => Err((Some(Place::of_offset(text, offset)), what.to_owned())),
+        None => Ok(()),
     }
 }
 
@@ -102,11 +139,15 @@ fn unit_name(file: &Path) -> Result<UnitName, String> {
         return Err(format!("the file name {} gives no unit name", quoted(&shown)));
     };
     if stem.ends_with('@') {
-        return Err("templates come with a later version; \
-                    write one file for each instance, such as agetty@tty1.yml"
-            .to_owned());
+        return Err(format!(
+            "this is a template and no unit by itself; expected an instance of it such as {stem}1"
+        ));
     }
-    UnitName::new(stem).map_err(|why| format!("the name {} is refused: {why}", quoted(stem)))
+    checked_name(stem)
+}
+
+fn checked_name(name: &str) -> Result<UnitName, String> {
+    UnitName::new(name).map_err(|why| format!("the name {} is refused: {why}", quoted(name)))
 }
 
 /// The first byte that a plain text does not have, and what it is. A lone carriage return ends a

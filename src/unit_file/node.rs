@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::options::NonFiniteFloatPolicy;
@@ -13,6 +14,7 @@ use serde_yaml::{Location, Spanned};
 
 use super::diagnostic::{Place, quoted};
 use super::plain;
+use super::specifier::Values;
 
 /// The deepest nesting. `depends_on` with conditions, the deepest value there is, needs three.
 const MAX_DEPTH: usize = 16;
@@ -23,14 +25,23 @@ const MAX_NODES: usize = 20_000;
 const MAX_ALIASED: usize = 2_000;
 
 /// One node of a unit file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node<'a> {
     pub place: Place,
     pub value: Value<'a>,
+    /// Of a scalar that something was put into: what was written, for whoever cuts it into words.
+    pub raw: Option<Box<Written<'a>>>,
+}
+
+/// A scalar of a template as it was written, and what its `%` stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written<'a> {
+    pub text: Cow<'a, str>,
+    pub values: Rc<Values>,
 }
 
 /// What a node holds.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value<'a> {
     /// Nothing, `~` or `null`.
     Null,
@@ -48,6 +59,27 @@ impl Node<'_> {
             Value::Scalar(_) => "a single value",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
+        }
+    }
+
+    /// The text, if it is a scalar.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Says that it and all below stand in another file than the first one.
+    pub fn move_to(&mut self, file: u32) {
+        self.place.file = file;
+        match &mut self.value {
+            Value::Null | Value::Scalar(_) => {}
+            Value::List(list) => list.iter_mut().for_each(|item| item.move_to(file)),
+            Value::Map(map) => map.iter_mut().for_each(|(key, value)| {
+                key.move_to(file);
+                value.move_to(file);
+            }),
         }
     }
 }
@@ -80,33 +112,35 @@ pub(super) fn read_any(text: &str) -> Result<Node<'static>, (Option<Place>, Stri
         reject_unsupported_tags: true,
         with_snippet: false,
     };
-    match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
-        Ok(raw) => Ok(node(raw, text)),
+    match serde_yaml::from_str_with_options::<Spanned<Given>>(text, options) {
+        Ok(given) => Ok(node(given, text)),
         Err(error) => Err(explain(&error)),
     }
 }
 
 /// A value as the library hands it over. Numbers and booleans carry the library's reading of
 /// them, for the rare case that their own text cannot be had.
-enum Raw {
+enum Given {
     Null,
     Text(String),
     Guess(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
+    List(Vec<Spanned<Given>>),
+    Map(Vec<(Spanned<Given>, Spanned<Given>)>),
 }
 
-fn node(raw: Spanned<Raw>, text: &str) -> Node<'static> {
-    let value = match raw.value {
-        Raw::Null => Value::Null,
-        Raw::Text(written) => Value::Scalar(written.into()),
-        Raw::Guess(guess) => Value::Scalar(as_written(raw.defined, text).unwrap_or(guess).into()),
-        Raw::List(list) => Value::List(list.into_iter().map(|item| node(item, text)).collect()),
-        Raw::Map(map) => {
+fn node(given: Spanned<Given>, text: &str) -> Node<'static> {
+    let value = match given.value {
+        Given::Null => Value::Null,
+        Given::Text(written) => Value::Scalar(written.into()),
+        Given::Guess(guess) => {
+            Value::Scalar(as_written(given.defined, text).unwrap_or(guess).into())
+        }
+        Given::List(list) => Value::List(list.into_iter().map(|item| node(item, text)).collect()),
+        Given::Map(map) => {
             Value::Map(map.into_iter().map(|(k, v)| (node(k, text), node(v, text))).collect())
         }
     };
-    Node { place: place(raw.referenced), value }
+    Node { place: place(given.referenced), value, raw: None }
 }
 
 /// The text of a plain number or boolean. A quoted one with a tag (`!!int "5"`) is not plain.
@@ -120,7 +154,8 @@ fn as_written(at: Location, text: &str) -> Option<String> {
 
 fn place(at: Location) -> Place {
     Place {
-        width: usize::try_from(at.span().len()).unwrap_or(1),
+        file: 0,
+        width: u32::try_from(at.span().len()).unwrap_or(1),
         line: at.line(),
         column: at.column(),
     }
@@ -185,78 +220,78 @@ fn in_plain_words(words: &str) -> String {
     }
 }
 
-impl<'de> Deserialize<'de> for Raw {
+impl<'de> Deserialize<'de> for Given {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
+        deserializer.deserialize_any(GivenVisitor)
     }
 }
 
-struct RawVisitor;
+struct GivenVisitor;
 
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Given;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<Given, E> {
+        Ok(Given::Text(text.to_owned()))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<Raw, E> {
-        Ok(Raw::Text(text))
+    fn visit_string<E>(self, text: String) -> Result<Given, E> {
+        Ok(Given::Text(text))
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Guess(value.to_string()))
+    fn visit_bool<E>(self, value: bool) -> Result<Given, E> {
+        Ok(Given::Guess(value.to_string()))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Guess(value.to_string()))
+    fn visit_i64<E>(self, value: i64) -> Result<Given, E> {
+        Ok(Given::Guess(value.to_string()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Guess(value.to_string()))
+    fn visit_u64<E>(self, value: u64) -> Result<Given, E> {
+        Ok(Given::Guess(value.to_string()))
     }
 
-    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
-        Ok(Raw::Guess(value.to_string()))
+    fn visit_i128<E>(self, value: i128) -> Result<Given, E> {
+        Ok(Given::Guess(value.to_string()))
     }
 
-    fn visit_u128<E>(self, value: u128) -> Result<Raw, E> {
-        Ok(Raw::Guess(value.to_string()))
+    fn visit_u128<E>(self, value: u128) -> Result<Given, E> {
+        Ok(Given::Guess(value.to_string()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Guess(value.to_string()))
+    fn visit_f64<E>(self, value: f64) -> Result<Given, E> {
+        Ok(Given::Guess(value.to_string()))
     }
 
-    fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Raw, E> {
+    fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Given, E> {
         Err(E::custom("binary data has no place in a unit"))
     }
 
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
+    fn visit_unit<E>(self) -> Result<Given, E> {
+        Ok(Given::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
+    fn visit_none<E>(self) -> Result<Given, E> {
+        Ok(Given::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Given, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = access.next_element()? {
             list.push(item);
         }
-        Ok(Raw::List(list))
+        Ok(Given::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Given, A::Error> {
         let mut map = Vec::new();
         while let Some(entry) = access.next_entry()? {
             map.push(entry);
         }
-        Ok(Raw::Map(map))
+        Ok(Given::Map(map))
     }
 }

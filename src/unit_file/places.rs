@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Diagnostic, Place, Report, Severity};
+use super::diagnostic::{Diagnostic, Place, Report, Severity, Source};
 use super::node::{self, Node, Value};
 use super::{MAX_FILE_BYTES, find_unprintable};
 use crate::supervision::unit::Unit;
@@ -68,7 +68,8 @@ impl Places {
     /// What there is to say about a value, with its place.
     #[must_use]
     pub fn diagnostic(&self, severity: Severity, at: &At, message: &str) -> Diagnostic {
-        let mut report = Report::new(&self.file, &self.text);
+        let sources = [Source { file: &self.file, text: &self.text }];
+        let mut report = Report::new(&sources);
         match self.find(at) {
             Some((key, place)) => report.inside(key, |report| report.at(place, message)),
             None => report.at_or_file(None, message),
@@ -147,7 +148,7 @@ user: web:staff
 reload_command: [app, reload, app]
 ";
 
-    fn place(keys: &'static [&'static str], part: &str) -> Option<(u64, u64, usize)> {
+    fn place(keys: &'static [&'static str], part: &str) -> Option<(u64, u64, u32)> {
         let places = Places::in_text(Path::new("x.yml"), TEXT.to_owned());
         let at = match part {
             "" => At::value(keys),

@@ -54,7 +54,7 @@ impl<'a> Events<'a> {
             Event::MappingStart(_, 0, None) => Value::Map(self.map(depth + 1)?),
             _ => return None,
         };
-        Some(Node { place: place(&span), value })
+        Some(Node { place: place(&span), value, raw: None })
     }
 
     fn list(&mut self, depth: usize) -> Option<Vec<Node<'a>>> {
@@ -121,7 +121,12 @@ fn is_plain_number(text: &str) -> bool {
 
 /// As the library gives it: lines from 1 on, columns in characters from 1 on.
 fn place(span: &Span) -> Place {
-    Place { width: span.len(), line: span.start.line() as u64, column: span.start.col() as u64 + 1 }
+    Place {
+        file: 0,
+        width: u32::try_from(span.len()).unwrap_or(u32::MAX),
+        line: span.start.line() as u64,
+        column: span.start.col() as u64 + 1,
+    }
 }
 
 #[cfg(test)]

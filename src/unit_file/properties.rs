@@ -1,9 +1,10 @@
 //! What holds for every unit file there can be.
 
 use std::path::Path;
+use std::rc::Rc;
 
-use super::directory::parse_bytes;
-use super::{Diagnostic, Unit, find_unprintable, node, plain};
+use super::parts::{Parts, Role, Text};
+use super::{At, Diagnostic, Places, Severity, Unit, find_unprintable, node, parse_bytes, plain};
 
 /// The most diagnostics of one file, with the one that says that there are more.
 const MOST: usize = 21;
@@ -21,7 +22,11 @@ pub fn unit(input: &[u8]) {
         assert_eq!(Ok(plain), node::read_any(text), "the short way and the library differ");
     }
     match read {
-        Ok(unit) => check_unit(&unit),
+        Ok(unit) => {
+            check_places(&unit, &String::from_utf8_lossy(input));
+            check_unit(&unit, "web");
+            check_shown(&Parts::plain("web", path.into(), input.to_vec()).unwrap(), &unit);
+        }
         Err(diagnostics) => {
             assert!((1..=MOST).contains(&diagnostics.len()), "{diagnostics:#?}");
             let text = String::from_utf8_lossy(input);
@@ -30,9 +35,71 @@ pub fn unit(input: &[u8]) {
     }
 }
 
+/// Makes an instance: the input is its name, its template, a drop-in of all instances and one of its
+/// own, with lines of `====` between them. It is a unit that can be carried out, and in whose command
+/// the name decides no more than what stands in a word; or every complaint points into its file.
+pub fn instance(input: &[u8]) {
+    let mut pieces = input.split(|&byte| byte == b'\n');
+    let mut piece = || {
+        let lines = pieces.by_ref().take_while(|line| *line != b"====");
+        lines.fold(Vec::new(), |mut text, line| {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+            text
+        })
+    };
+    let Ok(name) = String::from_utf8(piece()) else { return };
+    let texts = ["web@.yml", "web@.yml.d/a.yml", "own.yml.d/a.yml"]
+        .map(|path| Text::new(path.into(), piece()));
+    let mut files = Vec::new();
+    for text in texts {
+        match text {
+            Ok(text) => files.push(Rc::new(text)),
+            Err(wrong) => return assert!(!wrong.is_empty()),
+        }
+    }
+    let named = |instance: &str| Parts {
+        name: format!("web@{instance}"),
+        role: Role::Instance,
+        files: files.clone(),
+        own: 2,
+    };
+    let parts = named(name.trim_end_matches('\n'));
+    let read = parts.unit();
+    assert_eq!(read, parts.unit(), "the same files are read in the same way");
+    match read {
+        Ok(unit) => {
+            check_unit(&unit, &parts.name);
+            check_shown(&parts, &unit);
+            if let Ok(other) = named("x").unit() {
+                assert_eq!(unit.command.len(), other.command.len(), "{unit:?}\n{other:?}");
+            }
+        }
+        Err(diagnostics) => {
+            assert!((1..=MOST).contains(&diagnostics.len()), "{diagnostics:#?}");
+            for found in &diagnostics {
+                let file = files.iter().find(|file| file.path == found.file).expect("one of them");
+                check_diagnostic(found, &file.text);
+            }
+        }
+    }
+}
+
+/// What `slc cat` prints is the same unit.
+fn check_shown(parts: &Parts, unit: &Unit) {
+    let (yaml, wrong) = parts.to_yaml();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let again = super::parse(&unit.source.with_file_name(format!("{}.yml", unit.name)), &yaml);
+    // It may be longer than a file can be, and hold more values than one.
+    if yaml.len() < super::MAX_FILE_BYTES / 2 {
+        let again = again.map(|again| Unit { source: unit.source.clone(), ..again });
+        assert_eq!(again.as_ref(), Ok(unit), "{yaml}");
+    }
+}
+
 /// Nothing that execve(2) or the rules could choke on.
-fn check_unit(unit: &Unit) {
-    assert_eq!(unit.name.as_str(), "web");
+fn check_unit(unit: &Unit, name: &str) {
+    assert_eq!(unit.name.as_str(), name);
     let commands = [Some(&unit.command), unit.stop.command.as_ref()];
     for command in commands.into_iter().flatten() {
         assert!(command.first().is_some_and(|program| !program.is_empty()), "{command:?}");
@@ -47,6 +114,22 @@ fn check_unit(unit: &Unit) {
     assert!(unit.restart.delay <= unit.restart.max_delay, "{:?}", unit.restart);
     assert!(unit.needs.iter().all(|need| need.unit != unit.name), "it waits for itself");
     assert!(!unit.description.contains(char::is_control), "{:?}", unit.description);
+}
+
+/// Whatever a check has to say about a value of a unit, it has a place in the text.
+fn check_places(unit: &Unit, text: &str) {
+    let places = Places::in_text(&unit.source, text.to_owned());
+    let mut meant = vec![
+        At::part(&["command"], unit.command[0].as_str()),
+        At::part(&["group", "user"], unit.process.group.as_deref().unwrap_or_default()),
+        At::value(&["working_dir"]),
+    ];
+    meant.extend(unit.needs.iter().map(|need| At::part(&["depends_on"], need.unit.as_str())));
+    for at in meant {
+        let found = places.diagnostic(Severity::Warning, &at, "something");
+        check_diagnostic(&found, text);
+        assert!(found.line.is_some() || at.key() != "command", "{found}");
+    }
 }
 
 fn check_diagnostic(found: &Diagnostic, text: &str) {

@@ -23,7 +23,7 @@ pub(super) struct RestartWord {
 /// A command: its words, never empty. The place of every bad word is reported.
 pub(super) fn command(node: &Node, report: &mut Report<'_>) -> Option<Vec<String>> {
     let words = match &node.value {
-        Value::Scalar(text) => match words::split(text) {
+        Value::Scalar(_) => match words::of(node)? {
             Ok(words) => words,
             Err(error) => {
                 let message = explain(&error, report.key.as_deref().unwrap_or("command"));

@@ -1,6 +1,8 @@
 //! The words of a command written as one string: quotes and backslashes as in a shell, and
 //! nothing else of a shell. What a shell would act on is refused, not passed on as text.
 
+use super::node::Node;
+
 /// Why a string cannot be split into words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SplitError {
@@ -8,6 +10,19 @@ pub(super) enum SplitError {
     Unclosed(char),
     /// An unquoted stretch that only a shell understands.
     Shell(String),
+}
+
+/// The words of a scalar. What an instance puts into a template comes after the splitting: with
+/// blanks or quotes in it it is still a part of one word.
+pub(super) fn of(node: &Node) -> Option<Result<Vec<String>, SplitError>> {
+    let words = match &node.raw {
+        None => split(node.text()?),
+        Some(written) => split(&written.text).map(|words| {
+            // A `%` that means nothing has its diagnostic already.
+            words.into_iter().map(|word| written.values.fill(&word).unwrap_or(word)).collect()
+        }),
+    };
+    Some(words)
 }
 
 /// Splits as a POSIX shell does (XCU 2.2): `'...'` takes all as it is, `"..."` and the backslash

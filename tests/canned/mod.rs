@@ -18,7 +18,7 @@ use treeward::protocol::{Failure, Reply, Request};
 use treeward::supervision::diff::{KeyChange, When};
 use treeward::supervision::plan::{Deed, Step, Wish};
 use treeward::supervision::status::{
-    Change, Outcome, Problem, ProcessStatus, SocketStatus, StateWord, Status, Summary,
+    Change, Mask, Outcome, Problem, ProcessStatus, SocketStatus, StateWord, Status, Summary,
 };
 
 /// A running service; ends with this value.
@@ -97,6 +97,7 @@ fn status(name: &str, state: StateWord) -> Status {
         waiting_for: vec![],
         older_keys: vec![],
         missing_limits: vec![],
+        findings: vec![],
         cpu_usec: None,
         memory_bytes: None,
         processes: 1,
@@ -177,6 +178,11 @@ impl Canned {
         Listing {
             services,
             problems: vec![Problem { name: "bad".into(), text }],
+            findings: vec![],
+            masked: vec![Mask {
+                name: "apache".into(),
+                link: "/etc/yml-services/apache.yml".into(),
+            }],
             notice: String::new(),
         }
     }

@@ -4,8 +4,11 @@
 //! - `nasty`: the C programs that are nastier than any of them.
 //! - `stopping`: what a stop must achieve, and how.
 //! - `restarting`: back-off, giving up, oneshots, readiness.
+//! - `templates`: instances of templates.
+//! - `drop_ins`: several unit directories, drop-ins and masks.
 //! - `order`: dependencies, and units that are wrong.
 //! - `reload`: unit files that change under services that live.
+//! - `findings`: what a machine lacks of what a unit needs.
 //! - `power`: going down for an init, and cgroups that services divide.
 //! - `paths`: files and directories that start units.
 //! - `pid_files`: what a PID file may say.
@@ -23,6 +26,8 @@ mod house;
 mod birth;
 mod client;
 mod daemons;
+mod drop_ins;
+mod findings;
 mod nasty;
 mod order;
 mod paths;
@@ -34,5 +39,6 @@ mod sockets;
 mod stopping;
 mod strangers;
 mod survival;
+mod templates;
 mod timers;
 mod upgrade;

@@ -172,7 +172,8 @@ fn a_clock_that_is_set_is_noticed_at_once() {
     let output = std::process::Command::new("python3").args(["-c", script]).output();
     let said = String::from_utf8_lossy(&output.expect("python3").stdout).into_owned();
     if said.trim() != "set" {
-        eprintln!("skipped: this machine's clock may not be set here");
+        // In a container the clock is the host's.
+        assert_eq!(said.trim(), "may not");
         return;
     }
     let noticed = || house.read("launcher.log").contains("the clock was set");

@@ -39,6 +39,12 @@ def treeward_files(spec):
         files[f"usr/local/bin/{program}"] = File((PROGRAMS / program).read_bytes(), 0o755)
     units = dict(spec.units)
     for name in spec.examples:
+        template, at, instance = name.partition("@")
+        if instance:
+            # An instance is a link to its template.
+            units[template + at] = (PROJECT / f"examples/{template}@.yml").read_text()
+            units[name] = File(link=f"{template}@.yml")
+            continue
         # An example that is not for everybody ends in .disabled.
         source = PROJECT / f"examples/{name}.yml"
         if not source.exists():

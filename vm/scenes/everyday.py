@@ -7,7 +7,7 @@ import time
 from machine.boot import Spec
 from machine.line import Failed
 
-DAEMONS = ("agetty-ttyS0", "cron", "dhclient-eth0", "network-up", "nginx", "run-sshd-dir", "sshd")
+DAEMONS = ("agetty@ttyS0", "cron", "dhclient@eth0", "network-up", "nginx", "run-sshd-dir", "sshd")
 HOARDER = """
 description: Takes more memory than it may
 command: [sh, -c, "echo taking; tail /dev/zero"]
@@ -59,7 +59,7 @@ def login(machine):
         machine.console.expect(r"Password: $", 60)
         machine.console.send("treeward\n")
         machine.console.expect(r"# $", 60, "the prompt of a shell")
-        machine.console.send("cat /proc/1/comm; tty; slc status agetty-ttyS0 | sed -n 2p\n")
+        machine.console.send("cat /proc/1/comm; tty; slc status agetty@ttyS0 | sed -n 2p\n")
         machine.console.expect(r"^init$", 60, "init as the name of process 1")
         machine.console.expect(r"^/dev/ttyS0$", 60)
         machine.console.expect(r"^  State +up for", 60)
@@ -82,7 +82,7 @@ def dhclient(machine):
     """A lease from QEMU's network; the daemon is up after its first process has gone, with its tree."""
     machine.until("ip -4 addr show dev eth0 | grep -q 10.0.2.15", what="the address 10.0.2.15 on eth0")
     status = machine.until(
-        "slc status dhclient-eth0 && test $(cat /run/dhclient.eth0.pid) = $(pgrep -x dhclient)",
+        "slc status dhclient@eth0 && test $(cat /run/dhclient.eth0.pid) = $(pgrep -x dhclient)",
         what="one dhclient, which is the one of its PID file",
     )
     pid = machine.run("cat /run/dhclient.eth0.pid").strip()

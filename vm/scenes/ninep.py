@@ -4,7 +4,7 @@ from machine.boot import Spec
 from machine.line import Failed
 
 SPEC = Spec(
-    root="9p", examples=("agetty-ttyS0", "cron", "network-up"),
+    root="9p", examples=("agetty@ttyS0", "cron", "network-up"),
     fstab="root0 / 9p trans=virtio,version=9p2000.L,cache=loose 0 0\n",
 )
 

@@ -1,6 +1,6 @@
 //! What is expected as a value: in words for people, and as JSON Schema for editors.
 
-use super::super::{duration, identity, service, signal, size, ulimits};
+use super::super::{duration, identity, service, signal, size, template, ulimits};
 
 /// The form of a value.
 pub(super) struct Form {
@@ -150,4 +150,15 @@ pub(super) const CPUS: Form = Form {
     words: "a number from 0.01 to 10000 such as 1.5",
     schema: r#"{"type":["number","string"],"minimum":0.01,"maximum":10000,
         "pattern":"^[0-9]+(?:\\.[0-9]*)?$"}"#,
+};
+pub(super) const PARAMETERS: Form = Form {
+    words: template::PARAMETERS,
+    schema: r#"{"type":"object","propertyNames":{"pattern":"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"},
+        "additionalProperties":{"type":["string","number","boolean","null"]}}"#,
+};
+pub(super) const INSTANCES: Form = Form {
+    words: template::INSTANCES,
+    schema: r#"{"oneOf":[{"type":"array","items":{"type":["string","number","boolean"]},
+        "uniqueItems":true},{"type":"object","additionalProperties":{"type":["object","null"],
+        "additionalProperties":{"type":["string","number","boolean","null"]}}}]}"#,
 };

@@ -1,10 +1,11 @@
 //! The known keys, in tables by subject. Reading, "expected ...", "did you mean ...?" and the schema
-//! for editors all go through [`all`], so none of them can drift from what is really read.
+//! for editors all go through [`known`], so none of them can drift from what is really read.
 
 mod activation;
 mod foreign;
 mod form;
 mod table;
+mod template;
 
 use super::diagnostic::{Report, quoted};
 use super::draft::Draft;
@@ -13,7 +14,12 @@ use foreign::{FOREIGN, Meant};
 use form::Form;
 
 /// Every table of keys there is: a new subject brings a file of its own, and a line here.
-const TABLES: &[&[Key]] = &[table::KEYS, activation::KEYS];
+const TABLES: &[&[Key]] = &[table::KEYS, activation::KEYS, template::KEYS];
+
+/// All known keys, in the order in which they are shown.
+fn known() -> impl Iterator<Item = &'static Key> + Clone {
+    TABLES.iter().flat_map(|table| table.iter())
+}
 
 /// One key of a unit file. What is for people may quote words of units in backticks.
 struct Key {
@@ -29,11 +35,6 @@ struct Key {
     /// Values as they may be written, at least one.
     examples: &'static [&'static str],
     read: fn(&mut Draft, &Node, &mut Report<'_>, &str),
-}
-
-/// All known keys, in the order in which they are shown.
-fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    TABLES.iter().flat_map(|table| table.iter())
 }
 
 /// What there is to say about one key.
@@ -57,7 +58,7 @@ pub struct About {
 
 /// Every key there is, for help, README and schema. Texts may quote words in backticks.
 pub fn about() -> impl Iterator<Item = About> {
-    all().map(|key| About {
+    known().map(|key| About {
         name: key.name,
         help: key.help,
         note: key.note,
@@ -66,6 +67,11 @@ pub fn about() -> impl Iterator<Item = About> {
         default: key.default,
         examples: key.examples,
     })
+}
+
+/// Whether the value of a key is a command, which may be a string that is split into words.
+pub(super) fn is_command(name: &str) -> bool {
+    known().any(|key| key.name == name && key.form.words == form::COMMAND.words)
 }
 
 const NO_KEY: &str = "this cannot be a key; expected a word such as command";
@@ -91,8 +97,8 @@ pub(super) fn read(root: &Node, report: &mut Report<'_>) -> Draft {
             report.at(name.place, NO_KEY);
             continue;
         };
-        let known = all().find(|key| key.name == text);
-        report.inside(text, |report| match known {
+        let found = known().find(|key| key.name == text);
+        report.inside(text, |report| match found {
             None => unknown(text, name, &mut draft, report),
             Some(key) => {
                 draft.seen.push((key.name, name.place));
@@ -114,6 +120,11 @@ fn read_known(key: &Key, name: &Node, value: &Node, draft: &mut Draft, report: &
 }
 
 fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) {
+    if let Some(key) = text.strip_suffix('+').filter(|text| known().any(|key| key.name == *text)) {
+        draft.command_missed |= key == "command";
+        let message = format!("a + adds to a list in a drop-in, and this is none; write {key}:");
+        return report.at(name.place, message);
+    }
     let foreign = FOREIGN.iter().find(|(names, _)| names.contains(&text));
     let meant = match foreign {
         Some((_, Meant::Say(advice))) => {
@@ -122,7 +133,7 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
         Some((_, Meant::Key(known))) => Some(*known),
         None => nearest(text),
     };
-    let key = meant.and_then(|known| all().find(|key| key.name == known));
+    let key = meant.and_then(|meant| known().find(|key| key.name == meant));
     match key {
         Some(Key { name: known, help, .. }) => {
             draft.command_missed |= *known == "command";
@@ -134,7 +145,7 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
 
 /// The known key that is nearest to a text, if one is near.
 pub(super) fn nearest(text: &str) -> Option<&'static str> {
-    nearest_of(text, all().map(|key| key.name))
+    nearest_of(text, known().map(|key| key.name))
 }
 
 /// The nearest of some names: the same but for case and separators, few typing mistakes away, or one the
@@ -196,26 +207,26 @@ pub(super) fn inner(
 #[cfg(test)]
 mod tests {
     use super::foreign::{FOREIGN, Meant};
-    use super::{all, nearest};
+    use super::{known, nearest};
 
     #[test]
     fn every_hint_names_a_key_that_exists_and_no_known_key_is_foreign() {
         for (names, meant) in FOREIGN {
-            if let Meant::Key(known) = meant {
-                assert!(all().any(|key| key.name == *known), "{known}");
+            if let Meant::Key(meant) = meant {
+                assert!(known().any(|key| key.name == *meant), "{meant}");
             }
             for name in *names {
-                assert!(all().all(|key| key.name != *name), "{name}");
+                assert!(known().all(|key| key.name != *name), "{name}");
             }
         }
     }
 
     #[test]
     fn every_schema_is_json_and_every_key_stands_in_the_table_once() {
-        for (at, key) in all().enumerate() {
+        for (at, key) in known().enumerate() {
             let schema = serde_json::from_str::<serde_json::Value>(key.form.schema);
             assert!(schema.is_ok_and(|schema| schema.is_object()), "{}", key.name);
-            assert!(all().take(at).all(|other| other.name != key.name), "{}", key.name);
+            assert!(known().take(at).all(|other| other.name != key.name), "{}", key.name);
         }
     }
 

@@ -1,0 +1,448 @@
+//! A unit of several files as one YAML text, each key with the place that it came from, and as
+//! JSON.
+
+use std::fmt::Write;
+
+use serde_json::{Map, json};
+
+use super::diagnostic::{Diagnostic, Place, Source};
+use super::node::{Node, Value};
+use super::parts::{Parts, Role};
+use super::{keys, words};
+
+impl Parts {
+    /// The unit as YAML text: the files as comments at the top, and behind each key the file and
+    /// line that it came from. Read again it is the same unit. Empty where the YAML of one of the
+    /// files is unsound; with all that is wrong.
+    #[must_use]
+    pub fn to_yaml(&self) -> (String, Vec<Diagnostic>) {
+        let (shown, mut wrong) = self.shown(|root, sources| {
+            let mut out = String::new();
+            let role = match self.role {
+                Role::Unit => "",
+                Role::Template => ", a template",
+                Role::Instance => ", an instance of a template",
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "# {}{role}", self.name);
+            for source in sources {
+                let _ = writeln!(out, "# {}", printable(&source.file.display().to_string()));
+            }
+            Writer { out: &mut out, sources }.root(root);
+            out
+        });
+        wrong.extend(self.more_wrong(&wrong));
+        (shown.unwrap_or_default(), wrong)
+    }
+
+    /// The text that a file of its own would begin with: that of the file that it is made of, or of
+    /// an instance what its template makes of it.
+    #[must_use]
+    pub fn to_whole(&self) -> String {
+        if self.role != Role::Instance {
+            return self.files[0].text.clone();
+        }
+        // Its own drop-ins are merged into that file as well.
+        let shared = Self { files: self.files[..self.own].to_vec(), ..self.clone() };
+        shared.to_yaml().0
+    }
+
+    /// The same as an object: `unit`, its `files`, `keys` with their values as they are written, and
+    /// where each came `from`.
+    #[must_use]
+    pub fn to_json(&self) -> (serde_json::Value, Vec<Diagnostic>) {
+        let (shown, mut wrong) = self.shown(|root, sources| {
+            let mut from = Map::new();
+            places(root, "", sources, &mut from);
+            (value(root), from)
+        });
+        wrong.extend(self.more_wrong(&wrong));
+        let (keys, from) = shown.unwrap_or_default();
+        let files: Vec<String> = self.files().map(|file| file.display().to_string()).collect();
+        (json!({"unit": self.name, "files": files, "keys": keys, "from": from}), wrong)
+    }
+
+    /// What is wrong with values, where nothing was wrong before.
+    fn more_wrong(&self, wrong: &[Diagnostic]) -> Vec<Diagnostic> {
+        if wrong.is_empty() { self.wrong() } else { Vec::new() }
+    }
+
+    /// A template as it is written, an instance with everything put in.
+    fn shown<T>(
+        &self,
+        show: impl FnOnce(&Node<'_>, &[Source<'_>]) -> T,
+    ) -> (Option<T>, Vec<Diagnostic>) {
+        if self.is_template() {
+            self.with_merged(|root, sources| show(root, sources))
+        } else {
+            self.with_root(|root, sources, _| show(&root, sources))
+        }
+    }
+}
+
+/// The values of a node as JSON; scalars as they are written.
+fn value(node: &Node<'_>) -> serde_json::Value {
+    match &node.value {
+        Value::Null => serde_json::Value::Null,
+        Value::Scalar(text) => text.as_ref().into(),
+        Value::List(list) => list.iter().map(value).collect(),
+        Value::Map(map) => {
+            let entry = |(key, it): &(Node, Node)| Some((key.text()?.to_owned(), value(it)));
+            serde_json::Value::Object(map.iter().filter_map(entry).collect())
+        }
+    }
+}
+
+/// Where each key came from, under its path.
+fn places(
+    node: &Node<'_>,
+    path: &str,
+    sources: &[Source<'_>],
+    from: &mut Map<String, serde_json::Value>,
+) {
+    let Value::Map(map) = &node.value else { return };
+    for (key, value) in map {
+        let Some(text) = key.text() else { continue };
+        let path = if path.is_empty() { text.to_owned() } else { format!("{path}.{text}") };
+        from.insert(path.clone(), origin(key.place, sources).into());
+        places(value, &path, sources, from);
+    }
+}
+
+fn origin(place: Place, sources: &[Source<'_>]) -> String {
+    let file = sources[place.file as usize].file.display().to_string();
+    format!("{}:{}", printable(&file), place.line)
+}
+
+/// A text that ends no comment and does nothing to a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Writes nodes as YAML.
+struct Writer<'w, 's> {
+    out: &'w mut String,
+    sources: &'w [Source<'s>],
+}
+
+impl Writer<'_, '_> {
+    fn root(&mut self, root: &Node<'_>) {
+        match &root.value {
+            Value::Map(map) => self.map(map, 0),
+            Value::Null => {}
+            Value::Scalar(_) | Value::List(_) => self.value(root, None, 0),
+        }
+    }
+
+    fn map(&mut self, map: &[(Node<'_>, Node<'_>)], depth: usize) {
+        for (key, value) in map {
+            // A key that is none is a mistake; its diagnostic shows it.
+            let Some(text) = key.text() else { continue };
+            self.indent(depth);
+            self.out.push_str(&scalar(text));
+            self.out.push(':');
+            match words_put_in(text, value).filter(|_| depth == 0) {
+                Some(words) => self.value(&words, Some(key.place), depth),
+                None => self.value(value, Some(key.place), depth),
+            }
+        }
+    }
+
+    /// What stands behind a key or a dash, up to the end of its last line.
+    fn value(&mut self, node: &Node<'_>, key: Option<Place>, depth: usize) {
+        match &node.value {
+            Value::Null => self.end(key),
+            Value::Scalar(text) => {
+                self.out.push(' ');
+                match block(text) {
+                    Some(mark) => {
+                        self.out.push_str(mark);
+                        self.end(key);
+                        for line in text.lines() {
+                            if !line.is_empty() {
+                                self.indent(depth + 1);
+                            }
+                            self.out.push_str(line);
+                            self.out.push('\n');
+                        }
+                    }
+                    None => {
+                        self.out.push_str(&scalar(text));
+                        self.end(key);
+                    }
+                }
+            }
+            Value::List(list) if list.is_empty() => {
+                self.out.push_str(" []");
+                self.end(key);
+            }
+            Value::Map(map) if map.is_empty() => {
+                self.out.push_str(" {}");
+                self.end(key);
+            }
+            Value::List(list) => {
+                self.end(key);
+                for item in list {
+                    self.indent(depth + 1);
+                    self.out.push('-');
+                    // Only what another file has added is not where the key says.
+                    let other = key.is_some_and(|key| key.file != item.place.file);
+                    self.value(item, other.then_some(item.place), depth + 1);
+                }
+            }
+            Value::Map(map) => {
+                self.end(key);
+                self.map(map, depth + 1);
+            }
+        }
+    }
+
+    fn indent(&mut self, depth: usize) {
+        self.out.extend(std::iter::repeat_n("  ", depth));
+    }
+
+    /// Ends a line, with the place that it came from.
+    fn end(&mut self, place: Option<Place>) {
+        if let Some(place) = place {
+            self.out.push_str("  # ");
+            self.out.push_str(&origin(place, self.sources));
+        }
+        self.out.push('\n');
+    }
+}
+
+/// A command that something was put into, as a list: split again it might be other words.
+fn words_put_in(key: &str, node: &Node<'_>) -> Option<Node<'static>> {
+    node.raw.as_ref().filter(|_| keys::is_command(key))?;
+    let words = words::of(node)?.ok()?;
+    let item =
+        |word: String| Node { place: node.place, value: Value::Scalar(word.into()), raw: None };
+    let list = Value::List(words.into_iter().map(item).collect());
+    Some(Node { place: node.place, value: list, raw: None })
+}
+
+/// The mark of a literal block, for a text of several lines that can be one as it is.
+fn block(text: &str) -> Option<&'static str> {
+    let is_plain = |c: char| matches!(c, ' '..='~' | '\n') || c.is_alphanumeric();
+    let body = text.strip_suffix('\n').unwrap_or(text);
+    let fits = body.contains('\n')
+        && text.chars().all(is_plain)
+        && !body.ends_with('\n')
+        && !text.starts_with([' ', '\n'])
+        && body.lines().all(|line| !line.ends_with(' '));
+    fits.then_some(if body.len() == text.len() { "|-" } else { "|" })
+}
+
+/// A scalar on one line, in quotes unless it is the same without them.
+fn scalar(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let is_word = |b: &u8| b.is_ascii_alphanumeric() || b"_/.+-=,@%:~ ".contains(b);
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "/_".contains(c))
+        && bytes.iter().all(is_word)
+        && !text.ends_with([' ', ':'])
+        && !text.contains(": ")
+        && !text.eq_ignore_ascii_case("null");
+    if is_plain { text.to_owned() } else { quoted(text) }
+}
+
+/// In double quotes, which take every character.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            // What is no printable character of YAML 1.2 (5.1), or may break a line for some.
+            _ if c.is_control()
+                || ('\u{fffe}'..='\u{ffff}').contains(&c)
+                || "\u{2028}\u{2029}\u{feff}".contains(c) =>
+            {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\U{:08x}", u32::from(c));
+            }
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::rc::Rc;
+
+    use super::super::node;
+    use super::super::parts::{Parts, Role, Text};
+    use super::{block, scalar};
+
+    fn parts(name: &str, role: Role, own: usize, files: &[(&str, &str)]) -> Parts {
+        let text = |(path, text): &(&str, &str)| {
+            Rc::new(Text { path: PathBuf::from(path), text: (*text).to_owned() })
+        };
+        Parts { name: name.into(), role, files: files.iter().map(text).collect(), own }
+    }
+
+    #[test]
+    fn each_key_says_where_it_came_from() {
+        let app = parts(
+            "app",
+            Role::Unit,
+            2,
+            &[
+                (
+                    "/usr/lib/treeward/app.yml",
+                    "command: /usr/bin/app -x\nnice: 1\nafter: [a]\n\
+                  environment:\n  A: 1\n  B: \"a: b\"\n",
+                ),
+                (
+                    "/etc/yml-services/app.yml.d/x.yml",
+                    "# More.\nnice: 2\nafter+: [b]\n\
+                  environment: {C: |\n",
+                ),
+            ],
+        );
+        // The second file is broken, which is told with its own place.
+        let (yaml, wrong) = app.to_yaml();
+        assert_eq!((yaml.as_str(), wrong.len()), ("", 1), "{wrong:?}");
+        assert!(
+            wrong[0].to_string().starts_with("/etc/yml-services/app.yml.d/x.yml:"),
+            "{wrong:?}"
+        );
+
+        let app = parts(
+            "app",
+            Role::Unit,
+            2,
+            &[
+                (
+                    "/usr/lib/treeward/app.yml",
+                    "command: /usr/bin/app -x\nnice: 1\nafter: [a]\n\
+                  environment:\n  A: 1\n  B: \"a: b\"\n",
+                ),
+                (
+                    "/etc/yml-services/app.yml.d/x.yml",
+                    "# More.\nnice: 2\nafter+: [b]\n\
+                  environment: {C: ''}\nstop_command: [sh, -c, \"x\\ny\"]\n",
+                ),
+            ],
+        );
+        let (yaml, wrong) = app.to_yaml();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert_eq!(
+            yaml,
+            "\
+# app
+# /usr/lib/treeward/app.yml
+# /etc/yml-services/app.yml.d/x.yml
+command: /usr/bin/app -x  # /usr/lib/treeward/app.yml:1
+nice: 2  # /etc/yml-services/app.yml.d/x.yml:2
+after:  # /usr/lib/treeward/app.yml:3
+  - a
+  - b  # /etc/yml-services/app.yml.d/x.yml:3
+environment:  # /usr/lib/treeward/app.yml:4
+  A: 1  # /usr/lib/treeward/app.yml:5
+  B: \"a: b\"  # /usr/lib/treeward/app.yml:6
+  C: \"\"  # /etc/yml-services/app.yml.d/x.yml:4
+stop_command:  # /etc/yml-services/app.yml.d/x.yml:5
+  - sh
+  - \"-c\"
+  - |-
+    x
+    y
+"
+        );
+        let (json, _) = app.to_json();
+        assert_eq!(json["keys"]["environment"]["A"], "1");
+        assert_eq!(json["from"]["environment.C"], "/etc/yml-services/app.yml.d/x.yml:4");
+        assert_eq!(json["files"][0], "/usr/lib/treeward/app.yml");
+    }
+
+    #[test]
+    fn an_instance_is_shown_with_everything_put_in() {
+        let text = "description: \"Login on %I\"\ncommand: agetty '%i' %{baud}\n\
+                    parameters: {baud: 115200}\ninstances: [tty1]\n";
+        let tty = parts("agetty@a-b", Role::Instance, 1, &[("agetty@.yml", text)]);
+        let (yaml, wrong) = tty.to_yaml();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert!(yaml.contains("description: Login on a/b  # agetty@.yml:1\n"), "{yaml}");
+        let words = "command:  # agetty@.yml:2\n  - agetty\n  - a-b\n  - 115200\n";
+        assert!(yaml.contains(words), "{yaml}");
+        assert!(!yaml.contains("parameters"), "{yaml}");
+        let template = parts("agetty@", Role::Template, 1, &[("agetty@.yml", text)]);
+        let (yaml, wrong) = template.to_yaml();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert!(yaml.contains("description: Login on %I  # agetty@.yml:1\n"), "{yaml}");
+        assert!(yaml.contains("  baud: 115200  # agetty@.yml:3\n"), "{yaml}");
+    }
+
+    #[test]
+    fn every_text_comes_back() {
+        for text in [
+            "",
+            "a",
+            "a b",
+            "null",
+            "~",
+            "true",
+            "-1",
+            "a: b",
+            "a #b",
+            "#",
+            "'",
+            "\"",
+            "\\",
+            "é",
+            "a\nb",
+            "a\nb\n",
+            "a\n\nb\n",
+            " a\nb",
+            "a \nb",
+            "a\nb\n\n",
+            "\n",
+            "\t",
+            "\u{1b}[2J",
+            "\u{feff}",
+            "\u{2028}",
+            "[",
+            "{",
+            "*a",
+            "&a",
+            "!a",
+            "%i",
+            "@",
+            "`",
+            "|",
+            ">",
+            "- a",
+            "a:",
+            "? ",
+            "a\r\nb",
+            "1e3",
+            "0x1f",
+            "\u{85}",
+            "/",
+            "_",
+            "a,b",
+            "a\n  b",
+            "a\n# b\nc",
+        ] {
+            let written = match block(text) {
+                Some(mark) => {
+                    let lines = text.lines().map(|line| match line {
+                        "" => "\n".to_owned(),
+                        line => format!("  {line}\n"),
+                    });
+                    format!("a: {mark}\n{}", lines.collect::<String>())
+                }
+                None => format!("a: {}\n", scalar(text)),
+            };
+            let root = node::read(&written).unwrap_or_else(|e| panic!("{written:?}: {e:?}"));
+            let node::Value::Map(map) = &root.value else { panic!("{written:?}") };
+            assert_eq!(map[0].1.text(), Some(text), "{written:?}");
+        }
+    }
+}
