@@ -42,6 +42,8 @@ pub struct World {
     /// What the rules asked for last.
     pub guard: Guard,
     pub cannot_listen: bool,
+    /// Times that it could not be watched: a try counts like a restart.
+    pub tries: u32,
     /// When it last began, unless somebody has given a reason to begin again since.
     pub begun: Option<Moment>,
     /// Back-offs that ended in a start since a person's last order.
@@ -118,6 +120,7 @@ impl World {
             pending: false,
             guard: Guard::Off,
             cannot_listen: false,
+            tries: 0,
             begun: None,
             restarted: 0,
             trail: Vec::new(),
@@ -148,7 +151,7 @@ impl World {
                 }
                 self.begun = None;
                 if order != Order::Reload {
-                    self.restarted = 0;
+                    (self.restarted, self.tries) = (0, 0);
                 }
                 self.perform()?;
             }
@@ -344,6 +347,7 @@ impl World {
         self.pending &= guard != Guard::Off || !listens;
         match guard {
             Guard::Watched if self.cannot_listen => {
+                self.tries += 1;
                 self.supervisor.cannot_arm(&name, "no socket".into(), self.now);
             }
             Guard::Held if self.cannot_listen => {}
@@ -434,7 +438,7 @@ impl World {
             Action::Changed { to: StateWord::Failed, why, .. }
                 if why.contains("given up")
                     && !why.contains("no socket")
-                    && self.restarted < self.unit.restart.max_attempts =>
+                    && self.tries + self.restarted < self.unit.restart.max_attempts =>
             {
                 return Err(format!("given up after {} restarts", self.restarted));
             }
