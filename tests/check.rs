@@ -211,6 +211,18 @@ fn what_units_say_of_each_other_is_checked() {
 }
 
 #[test]
+fn two_units_that_want_one_address_are_told_apart() {
+    let unit = "command: /bin/sh\nsockets: {http: 80}\n";
+    let other = "command: /bin/sh\nsockets:\n  web: 127.0.0.1:80\n";
+    let dir = directory(&[("a.yml", unit), ("b.yml", other)]);
+    let (code, out, _) = slc(dir.path(), &["check", "."]);
+    assert_eq!(code, 1, "{out}");
+    let told =
+        "./b.yml:3:3: sockets: 127.0.0.1:80 and *:80 of the unit a are conflicting sockets: ";
+    assert!(out.contains(told) && !out.contains("a.yml:"), "{out}");
+}
+
+#[test]
 fn warnings_are_no_errors_unless_they_are_asked_to_be() {
     let dir = directory(&[("a.yml", "command: sh\ntty: /dev/ttyNONE\n")]);
     let (code, out, _) = slc(dir.path(), &["check", "a.yml"]);

@@ -26,6 +26,21 @@ fn list_shows_services_and_problems() {
 }
 
 #[test]
+fn list_shows_what_starts_units() {
+    let service = Service::new();
+    let (code, out, err) = service.run(&["list", "--sockets"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("*:80        http  open    nginx  up\n"), "{out}");
+    let (_, out, _) = service.run(&["list", "--sockets", "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["sockets"][0]["address"], "*:80");
+    for (option, none) in [("--timers", "no timers\n"), ("--paths", "no paths\n")] {
+        assert_eq!(service.run(&["list", option]), (0, none.to_owned(), String::new()));
+    }
+    assert_eq!(service.run(&["list", "--timers", "--paths"]).0, 2);
+}
+
+#[test]
 fn status_tells_by_its_exit_status_whether_all_units_live() {
     let service = Service::new();
     let (code, out, err) = service.run(&["status", "nginx"]);

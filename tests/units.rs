@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use treeward::supervision::activation::Mode;
 use treeward::supervision::unit::{
     Address, Condition, EnvFile, HealthCheck, Http, KillMode, Kind, Limits, OnFailure, Polled,
     Probe, Ready, Reload, RestartPolicy, Stdin, Ulimit, Unit, Watchdog,
@@ -356,11 +357,45 @@ fn template_mistakes(text: &str) -> String {
 }
 
 #[test]
+fn what_starts_a_unit_reaches_its_place() {
+    let unit = good(
+        "command: a\nactivation: on_demand\nsockets:\n  http: 80\n  \
+         control: {listen: /run/x.sock, type: seqpacket, mode: 0660, user: www, backlog: 5}\n  \
+         dns: {listen: '[::1]:53/udp', ipv6_only: true, reuse_port: true, free_bind: true}\n\
+         paths: {exists: /run/x, changed: [/a, /b]}\n",
+    );
+    let activation = unit.activation.unwrap();
+    assert_eq!((activation.mode, activation.paths.len()), (Mode::OnDemand, 3));
+    let shown: Vec<String> = activation.sockets.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["*:80", "/run/x.sock (seqpacket)", "[::1]:53/udp"]);
+    let names: Vec<&str> = activation.sockets.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["http", "control", "dns"]);
+    let [http, control, dns] = &activation.sockets[..] else { panic!("three") };
+    assert_eq!((http.mode, http.backlog, http.reuse_port), (0o666, None, false));
+    assert_eq!((control.mode, control.backlog), (0o660, Some(5)));
+    assert_eq!((control.user.as_deref(), control.group.as_deref()), (Some("www"), None));
+    assert!(dns.ipv6_only && dns.reuse_port && dns.free_bind);
+
+    let unit = good(
+        "command: a\ntimer:\n- daily\n- {every: 1h, after_boot: 5m, persistent: true, jitter: 30}\n",
+    );
+    assert_eq!(unit.kind, Kind::Oneshot { remain_after_exit: false });
+    let timers = &unit.activation.unwrap().timers;
+    let shown: Vec<String> = timers.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["daily", "every 1h", "5m after boot"]);
+    assert_eq!((timers[0].persistent, timers[0].jitter), (false, 0));
+    assert_eq!((timers[2].persistent, timers[2].jitter), (true, 30_000));
+}
+
+#[test]
 fn every_example_of_a_key_is_read() {
     for key in about() {
         for example in key.examples {
             let context = match key.name {
+                // Only a template has these.
+                "parameters" | "instances" => continue,
                 "command" => "",
+                "activation" => "command: a\nsockets: {http: 80}\n",
                 "remain_after_exit" => "command: a\ntype: oneshot\n",
                 "instances" => "command: a\nparameters: {baud: 1}\n",
                 _ => "command: a\n",

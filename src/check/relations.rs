@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::Finding;
 use crate::supervision::graph::{self, Cycle};
 use crate::supervision::name::UnitName;
+use crate::supervision::socket_conflicts::{self, Conflict};
 use crate::supervision::unit::Unit;
 use crate::unit_file::{At, nearest_of};
 
@@ -21,6 +22,8 @@ pub(super) struct Relations<'a> {
     unread: &'a BTreeSet<String>,
     /// The circles, each by the first of its units that is meant.
     circles: HashMap<UnitName, Cycle>,
+    /// Addresses that another unit has.
+    conflicts: HashMap<UnitName, Conflict>,
     guesses: Cell<usize>,
 }
 
@@ -40,15 +43,21 @@ impl<'a> Relations<'a> {
             Some((cycle.0.first()?.clone(), cycle))
         };
         let circles = graph::cycles(units).into_iter().filter_map(tell).collect();
+        let all = units.iter().map(Borrow::borrow);
+        let conflicts = socket_conflicts::among(all, |unit| !is_meant(unit));
+        let conflicts = conflicts.into_iter().map(|it| (it.unit.clone(), it)).collect();
         let names = by_name.into_keys().collect();
-        Self { names, unread, circles, guesses: Cell::new(MAX_GUESSES) }
+        Self { names, unread, circles, conflicts, guesses: Cell::new(MAX_GUESSES) }
     }
 
-    // Two units that claim one thing of the machine, such as a socket's address, are told here.
     pub fn findings(&self, unit: &Unit) -> Vec<Finding> {
         let mut found = Vec::new();
         if let Some(circle) = self.circles.get(&unit.name) {
             found.push(of_circle(unit, circle));
+        }
+        if let Some(conflict) = self.conflicts.get(&unit.name) {
+            let at = At::part(&["sockets"], &conflict.key);
+            found.push(Finding::error(at, conflict.explain()));
         }
         for need in &unit.needs {
             let name = need.unit.as_str();

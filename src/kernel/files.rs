@@ -52,15 +52,37 @@ fn open_trusted(path: &Path) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Opens a directory (O_PATH) if no symbolic link on the way belongs to anyone but root and the
+/// caller.
+pub(super) fn open_trusted_dir(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(AT_FDCWD, path, how) {
+        Err(Errno::ELOOP) => openat2(AT_FDCWD, &resolve(path, Last::Followed)?, how),
+        other => other,
+    }
+}
+
+/// What is done with a link that is the last component of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Followed,
+    LeftAlone,
+}
+
 /// The path with trusted links in its directories replaced; ELOOP at any other. The last
 /// component is left as it is.
 fn resolve_trusted(path: &Path) -> Result<PathBuf, Errno> {
+    resolve(path, Last::LeftAlone)
+}
+
+fn resolve(path: &Path, at_last: Last) -> Result<PathBuf, Errno> {
     let mut todo: VecDeque<PathBuf> = path.components().map(as_path).collect();
     let mut resolved = PathBuf::new();
     let mut links = 0;
     while let Some(part) = todo.pop_front() {
         let next = resolved.join(&part);
-        let last = todo.is_empty();
+        let last = todo.is_empty() && at_last == Last::LeftAlone;
         let metadata = fs::symlink_metadata(&next).map_err(|e| errno_of(&e))?;
         if last || !metadata.is_symlink() {
             resolved = next;

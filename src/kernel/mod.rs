@@ -10,7 +10,8 @@
 //! | [`executable`], [`env_file`] | what a start will find, looked at before |
 //! | [`program`], [`spawn`], [`report`] | what is started, the start itself, what became of it |
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
-//! | [`poll`], [`leaf_events`], [`signals`], [`clock`] | waiting, and what wakes the waiter |
+//! | [`poll`], [`leaf_events`], [`signals`], [`clock`], [`wall_timer`], [`path_watch`] | waiting, and what wakes the waiter |
+//! | [`sockets`], [`kept`] | sockets for services, and keeping them open over our own end |
 //! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
 //! | [`probe`], [`file_watch`] | whether somebody answers, and whether a file was written to |
 //! | [`files`] | locks, directories that can be trusted, small files |
@@ -22,6 +23,7 @@
 pub mod accounting;
 pub mod cgroup;
 mod child_memory;
+mod child_sockets;
 pub mod clock;
 pub mod custody;
 pub mod env_file;
@@ -31,6 +33,7 @@ pub mod file_watch;
 pub mod files;
 pub mod guest_mounts;
 pub mod heap;
+pub mod kept;
 pub mod leaf;
 pub mod leaf_events;
 pub mod machine;
@@ -38,6 +41,7 @@ pub mod membership;
 pub mod mounts;
 pub mod namespaces;
 pub mod notify_socket;
+pub mod path_watch;
 pub mod pidfd;
 pub mod poll;
 pub mod probe;
@@ -48,11 +52,13 @@ pub mod reap;
 pub mod replace;
 pub mod report;
 pub mod signals;
+pub mod sockets;
 pub mod spawn;
 pub mod subgroups;
 pub mod swap;
 mod sys;
 pub mod tree_kill;
+pub mod wall_timer;
 
 #[cfg(test)]
 mod testing;

@@ -9,11 +9,15 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::unistd::{self, Gid, Group, Uid, getgrouplist};
 
+use super::child_sockets::LISTEN_PID;
 use super::files::original_nofile_limit;
 
 /// RLIMIT_NOFILE; its type differs between the C libraries, its number does not.
 #[allow(clippy::unnecessary_cast, reason = "musl has it as i32")]
 const NOFILE: u32 = libc::RLIMIT_NOFILE as u32;
+
+/// Variables that mean something else once sockets are passed.
+const LISTEN: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
 
 /// Where a program without a slash is searched when its environment has no PATH; and the PATH of a
 /// service that does not set its own.
@@ -43,6 +47,8 @@ pub struct Program {
     pub oom_score_adj: Option<i32>,
     /// A terminal that becomes the controlling terminal, input, output and error output.
     pub tty: Option<PathBuf>,
+    /// The names of the sockets that it is passed, for `LISTEN_FDNAMES`.
+    pub sockets: Vec<String>,
 }
 
 impl Default for Program {
@@ -58,6 +64,7 @@ impl Default for Program {
             nice: None,
             oom_score_adj: None,
             tty: None,
+            sockets: Vec::new(),
         }
     }
 }
@@ -141,7 +148,11 @@ pub fn lookup_user(user: &str) -> Result<User, PrepareError> {
     }
 }
 
-fn lookup_group(group: &str) -> Result<u32, PrepareError> {
+/// Looks a group up by name or number. A number need not be in the database.
+///
+/// # Errors
+/// When there is no such group; an unknown name never means root's.
+pub fn lookup_group(group: &str) -> Result<u32, PrepareError> {
     if let Some(gid) = number(group)? {
         return Ok(gid);
     }
@@ -179,6 +190,7 @@ pub(super) struct Ids {
 #[derive(Debug, Clone)]
 pub struct Prepared {
     pub(super) argv: Vec<CString>,
+    /// The last one is [`LISTEN_PID`] where sockets are passed.
     pub(super) environment: Vec<CString>,
     /// The paths to try, in order.
     pub(super) candidates: Vec<CString>,
@@ -191,6 +203,8 @@ pub struct Prepared {
     pub(super) tty: Option<CString>,
     /// A descriptor that the program gets, and its number there.
     pub(super) pass: Option<(Arc<OwnedFd>, RawFd)>,
+    /// How many sockets it is passed.
+    pub(super) sockets: usize,
 }
 
 impl Prepared {
@@ -203,11 +217,11 @@ impl Prepared {
         let name = name.ok_or(PrepareError::NoCommand)?;
         let path = program.environment.iter().rev().find(|(key, _)| key == "PATH");
         let path = path.map_or(DEFAULT_PATH, |(_, value)| value);
-        let pairs = program.environment.iter().map(|(key, value)| format!("{key}={value}"));
+        let pairs = with_sockets(program);
         let tty = program.tty.as_ref().map(|tty| tty.as_os_str().as_bytes());
         Ok(Self {
             argv: c_strings(program.argv.iter().cloned(), "the command")?,
-            environment: c_strings(pairs, "the environment")?,
+            environment: c_strings(pairs.into_iter(), "the environment")?,
             candidates: c_strings(candidates(name, path).into_iter(), "the command")?,
             working_dir: c_string(
                 program.working_dir.clone().into_os_string().into_vec(),
@@ -220,6 +234,7 @@ impl Prepared {
             oom_score_adj: program.oom_score_adj.map(|adjustment| adjustment.to_string()),
             tty: tty.map(|tty| c_string(tty, "the terminal")).transpose()?,
             pass: None,
+            sockets: program.sockets.len(),
         })
     }
 
@@ -228,6 +243,20 @@ impl Prepared {
     pub fn passing(self, fd: OwnedFd, number: RawFd) -> Self {
         Self { pass: Some((Arc::new(fd), number)), ..self }
     }
+}
+
+/// The environment as it is passed; what sd_listen_fds(3) wants comes last.
+fn with_sockets(program: &Program) -> Vec<String> {
+    let names = &program.sockets;
+    let ours = |key: &str| !names.is_empty() && LISTEN.contains(&key);
+    let given = program.environment.iter().filter(|(key, _)| !ours(key));
+    let mut pairs: Vec<String> = given.map(|(key, value)| format!("{key}={value}")).collect();
+    if !names.is_empty() {
+        pairs.push(format!("LISTEN_FDS={}", names.len()));
+        pairs.push(format!("LISTEN_FDNAMES={}", names.join(":")));
+        pairs.push(LISTEN_PID.to_owned());
+    }
+    pairs
 }
 
 fn c_string(text: impl Into<Vec<u8>>, what: &'static str) -> Result<CString, PrepareError> {

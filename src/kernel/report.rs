@@ -25,6 +25,8 @@ pub enum Stage {
     ConnectingOutput,
     /// Putting a descriptor in place that the program expects.
     PassingDescriptor,
+    /// Putting the sockets that it is passed in place.
+    PassingSockets,
     /// Setting its scheduling priority.
     SettingNice,
     /// Setting its out-of-memory score.
@@ -41,11 +43,12 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in the order in which a child passes them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::EnteringLeaf,
         Self::OpeningTerminal,
         Self::ConnectingOutput,
         Self::PassingDescriptor,
+        Self::PassingSockets,
         Self::SettingNice,
         Self::SettingOomScore,
         Self::SettingLimits,
@@ -62,6 +65,7 @@ impl Stage {
             Self::OpeningTerminal => "opening the terminal",
             Self::ConnectingOutput => "connecting input and output",
             Self::PassingDescriptor => "passing on a descriptor",
+            Self::PassingSockets => "passing its sockets on",
             Self::SettingNice => "setting the priority",
             Self::SettingOomScore => "setting the out-of-memory score",
             Self::SettingLimits => "setting the resource limits",
@@ -143,6 +147,11 @@ impl Batch {
     #[must_use]
     pub const fn has_room(&self, bytes: usize) -> bool {
         self.tell.is_some() && self.memory.room() >= bytes
+    }
+
+    /// The descriptor that children must have until they execute.
+    pub(super) fn told_by(&self) -> Option<BorrowedFd<'_>> {
+        self.tell.as_ref().map(AsFd::as_fd)
     }
 
     /// Takes no more: what it waits for from now on are its children.

@@ -23,6 +23,7 @@ pub use super::report::{Batch, Line, Report, Stage};
 use super::Error;
 use super::cgroup::Tree;
 use super::child_memory::{ChildMemory, size_of_texts};
+use super::child_sockets::Sockets;
 use super::leaf::Leaf;
 use super::reap::{ExitStatus, bury_when_dead};
 use super::report::{READY, failure};
@@ -80,6 +81,21 @@ pub fn spawn(
     output: Option<BorrowedFd>,
     how: How,
 ) -> Result<Child, Error> {
+    spawn_with(batch, prepared, leaf, output, &[], how)
+}
+
+/// The same, and passes sockets on, as many as the program has names for.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_with(
+    batch: &mut Batch,
+    prepared: &Prepared,
+    leaf: BorrowedFd,
+    output: Option<BorrowedFd>,
+    sockets: &[BorrowedFd],
+    how: How,
+) -> Result<Child, Error> {
     let null = dev_null()?;
     let program = || prepared.argv.first().map_or_else(String::new, |c| format!("for {c:?}"));
     let procs = match how {
@@ -87,13 +103,17 @@ pub fn spawn(
         How::WriteProcs => Some(open_procs(leaf)?),
     };
     let (cell, word) = batch.memory.put_cell()?;
-    let plan = Plan {
+    let kept = batch.told_by().map(|fd| fd.as_raw_fd());
+    let mut plan = Plan {
         null: null.as_raw_fd(),
         output: output.unwrap_or(null).as_raw_fd(),
         procs: procs.as_ref().map(AsRawFd::as_raw_fd),
         pass: prepared.pass.as_ref().map(|(fd, number)| (fd.as_raw_fd(), *number)),
         ..Plan::new(prepared, word, &mut batch.memory)?
     };
+    if let (Some(kept), 1..) = (kept, prepared.sockets.min(sockets.len())) {
+        plan.sockets = Some(plan.sockets(prepared, sockets, kept, &mut batch.memory)?);
+    }
     let into = (how == How::IntoCgroup).then_some(leaf);
     // SAFETY: the child calls nothing but `run_child`, which makes system calls only.
     match unsafe { clone3(into) } {
@@ -191,6 +211,7 @@ struct Plan {
     /// A descriptor of ours, and its number in the program.
     pass: Option<(RawFd, RawFd)>,
     procs: Option<RawFd>,
+    sockets: Option<Sockets>,
     /// Where it says how far it has come.
     word: *const AtomicU64,
 }
@@ -223,8 +244,25 @@ impl Plan {
             output: -1,
             pass: None,
             procs: None,
+            sockets: None,
             word,
         })
+    }
+
+    /// What it needs to pass sockets on. The environment is the child's own: it ends with the
+    /// variable that the child fills in.
+    fn sockets(
+        &self,
+        prepared: &Prepared,
+        sockets: &[BorrowedFd],
+        kept: RawFd,
+        memory: &mut ChildMemory,
+    ) -> Result<Sockets, Error> {
+        let last = prepared.environment.len().saturating_sub(1);
+        // SAFETY: an element of the array that was made of this environment, which has a PATH and
+        // that variable at least.
+        let variable = unsafe { *self.environment.add(last) };
+        Sockets::new(sockets, kept, variable.cast(), memory)
     }
 }
 
@@ -236,8 +274,9 @@ pub fn bytes_for(prepared: &Prepared) -> usize {
     let single = [Some(&prepared.working_dir), prepared.tty.as_ref()];
     let single: usize = single.into_iter().flatten().map(|text| text.count_bytes() + 1).sum();
     let groups = prepared.ids.as_ref().map_or(0, |ids| size_of_val(ids.groups.as_slice()));
+    let sockets = (prepared.sockets + 1) * size_of::<RawFd>();
     // A few bytes each for alignment, a word, and a score of at most five.
-    texts + single + groups + size_of_val(prepared.ulimits.as_slice()) + 80
+    texts + single + groups + sockets + size_of_val(prepared.ulimits.as_slice()) + 80
 }
 
 /// The signals that this process ignores: those that it was started with, and SIGPIPE, which the
@@ -284,7 +323,11 @@ fn set_up(plan: &Plan) -> Result<(), (Stage, Errno)> {
     // SAFETY: no arguments. It cannot fail: a newborn leads no process group.
     let _ = unsafe { libc::setsid() };
     connect(plan)?;
-    if let Some((from, to)) = plan.pass {
+    let pass_later = hold_for_later(plan)?;
+    if let Some(sockets) = &plan.sockets {
+        sockets.pass().map_err(|errno| (Stage::PassingSockets, errno))?;
+    }
+    if let Some((from, to)) = pass_later {
         pass(from, to).map_err(|errno| (Stage::PassingDescriptor, errno))?;
     }
     if let Some(nice) = plan.nice {
@@ -311,8 +354,10 @@ fn set_up(plan: &Plan) -> Result<(), (Stage, Errno)> {
     check(changed.into(), Stage::ChangingDirectory)?;
     // Everything of ours is close-on-exec; this is for what our own parent left open. Before
     // Linux 5.11 it is refused, and what was left open to us is left open to the service.
+    let first = plan.sockets.as_ref().map_or(3, Sockets::end);
     // SAFETY: integers only.
-    let _ = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let _ =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if let Some((_, to)) = plan.pass {
         // SAFETY: integers only.
         let kept = unsafe { libc::fcntl(to, libc::F_SETFD, 0) };
@@ -374,6 +419,18 @@ fn connect(plan: &Plan) -> Result<(), (Stage, Errno)> {
         check(done.into(), Stage::ConnectingOutput)?;
     }
     Ok(())
+}
+
+/// The descriptor that is passed beside the sockets, out of the way of theirs. Its number in the
+/// program is none of theirs.
+fn hold_for_later(plan: &Plan) -> Result<Option<(RawFd, RawFd)>, (Stage, Errno)> {
+    let (Some((from, to)), Some(sockets)) = (plan.pass, &plan.sockets) else {
+        return Ok(plan.pass);
+    };
+    // SAFETY: integers only.
+    let held = unsafe { libc::fcntl(from, libc::F_DUPFD_CLOEXEC, sockets.end()) };
+    check(held.into(), Stage::PassingDescriptor)?;
+    Ok(Some((held, to)))
 }
 
 /// Puts a descriptor in its place. What stood there may be the pipe that tells when the batch is

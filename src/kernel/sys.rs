@@ -235,3 +235,57 @@ pub(super) fn attach_mount(mount: BorrowedFd, at: &CStr) -> Result<(), Errno> {
     };
     Errno::result(done).map(drop)
 }
+
+/// listen(2) with any backlog; the kernel takes it down to net.core.somaxconn. nix refuses what it
+/// thinks is too much.
+pub(super) fn listen(socket: BorrowedFd, backlog: i32) -> Result<(), Errno> {
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::listen(socket.as_raw_fd(), backlog) }).map(drop)
+}
+
+/// The most descriptors that travel in one message (SCM_MAX_FD, unix(7)).
+pub(super) const MOST_FDS: usize = 253;
+
+/// recvmsg(2) with MSG_PEEK: a look at the first message. Gives its length, at most the buffer's,
+/// and new descriptors, close-on-exec, for those that travel with it.
+pub(super) fn peek_with_fds(
+    socket: BorrowedFd,
+    buffer: &mut [u8],
+) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    // SAFETY: a calculation.
+    let room = unsafe { libc::CMSG_SPACE((MOST_FDS * size_of::<RawFd>()) as u32) } as usize;
+    // Eight bytes each, so that a header is aligned.
+    let mut control = vec![0_u64; room.div_ceil(8)];
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: integers and pointers, for which all zeros is a value.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = room as _;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the message describes buffers that live over the call.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+    let length = Errno::result(length)?;
+    let mut fds = Vec::new();
+    // SAFETY: the kernel has filled the control buffer in and said how far; the macros stay within
+    // that.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(found) = header.as_ref() {
+            if (found.cmsg_level, found.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                // Its type differs between the C libraries.
+                #[allow(clippy::unnecessary_cast)]
+                let bytes = found.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+                let first = libc::CMSG_DATA(header).cast::<RawFd>();
+                for at in 0..bytes / size_of::<RawFd>() {
+                    // Just made for us, and nobody else knows of it.
+                    fds.push(OwnedFd::from_raw_fd(first.add(at).read_unaligned()));
+                }
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+    }
+    // A length that is not negative fits.
+    Ok((length as usize, fds))
+}

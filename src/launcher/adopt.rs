@@ -12,6 +12,7 @@ use crate::kernel::pidfd;
 use crate::supervision::load::Refused;
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
+use crate::supervision::socket_conflicts::Conflict;
 use crate::supervision::status::{Mask, Problem, StateWord};
 use crate::supervision::unit::{KillMode, Kind, Limits, Restart, RestartPolicy, Stop, Unit};
 use crate::supervision::{self, Moment, Pid};
@@ -185,11 +186,13 @@ impl Launcher {
             let text = format!("{}; it was not loaded", clash.explain());
             Problem { name: clash.unit.to_string(), text }
         });
+        let of_conflicts = refused.conflicts.iter().map(Conflict::problem);
         let of_cycles = refused.cycles.iter().flat_map(|cycle| {
             let text = cycle.explain();
             cycle.0.iter().map(move |name| Problem { name: name.to_string(), text: text.clone() })
         });
-        self.problems = problems_of(bad).into_iter().chain(of_cycles).chain(of_clashes).collect();
+        let of_units = of_cycles.chain(of_clashes).chain(of_conflicts);
+        self.problems = problems_of(bad).into_iter().chain(of_units).collect();
         log_problems(&self.problems, "was not loaded");
     }
 
@@ -228,6 +231,8 @@ fn unknown(start: u64, now: Moment) -> Record {
         state: StateWord::Up,
         since: now,
         wanted: true,
+        armed: false,
+        began: None,
         first: None,
         main: None,
         control: None,
@@ -281,6 +286,7 @@ pub(super) fn orphan(name: &UnitName) -> Unit {
         hooks: Arc::default(),
         pid_file: None,
         enabled: false,
+        activation: None,
         delegate: false,
         process: Arc::default(),
         limits: Limits::default(),

@@ -7,6 +7,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::Launcher;
+use super::activation::CannotListen;
 use super::batches::Batches;
 use super::leaves::Start;
 use crate::kernel::leaf::LeafDir;
@@ -14,6 +15,7 @@ use crate::kernel::program::{self, DEFAULT_PATH, Prepared, Program};
 use crate::kernel::report::{Report, Stage};
 use crate::kernel::spawn::{self, How};
 use crate::kernel::{self, env_file};
+use crate::supervision::activation::Activation;
 use crate::supervision::hooks;
 use crate::supervision::name::UnitName;
 use crate::supervision::service::{Service, State};
@@ -101,6 +103,10 @@ impl Launcher {
         if is_first && unit.delegate {
             self.delegate(unit, key)?;
         }
+        if role == Role::First && unit.activation.is_some() {
+            let open = self.activations.open_all(unit, &self.poll);
+            open.map_err(|CannotListen { reason, passing }| NotSpawned { reason, passing })?;
+        }
         let program = self.program(unit, role).map_err(passing)?;
         let prepared = Prepared::new(&program).map_err(|error| passing(error.to_string()))?;
         let prepared = match role {
@@ -156,7 +162,14 @@ impl Launcher {
                 return Err(error);
             }
         };
-        let child = spawn::spawn(batch, prepared, dir.as_fd(), Some(output.fifo.as_fd()), how);
+        let sockets = match role {
+            Role::First => self.activations.fds(&key.0),
+            Role::Stop | Role::Reload | Role::Pre(_) | Role::Post(_) | Role::StopPost(_) => {
+                Vec::new()
+            }
+        };
+        let out = Some(output.fifo.as_fd());
+        let child = spawn::spawn_with(batch, prepared, dir.as_fd(), out, &sockets, how);
         self.lane.keep(key.0.as_str(), output, now);
         if let Ok(child) = &child {
             batches.born(number, child.pid, child.line, key.clone(), role);
@@ -265,6 +278,12 @@ impl Launcher {
                 (Stdin::Tty(path), Role::First) => Some(path.clone()),
                 (Stdin::Tty(_) | Stdin::Null, _) => None,
             },
+            sockets: match (&unit.activation, role) {
+                (Some(activation), Role::First) => names_of(activation),
+                (None, Role::First)
+                | (_, Role::Stop | Role::Reload)
+                | (_, Role::Pre(_) | Role::Post(_) | Role::StopPost(_)) => Vec::new(),
+            },
         })
     }
 
@@ -314,6 +333,11 @@ impl Launcher {
         }
         Ok(all)
     }
+}
+
+/// The names of the sockets, in their order.
+fn names_of(activation: &Activation) -> Vec<String> {
+    activation.sockets.iter().map(|socket| socket.name.clone()).collect()
 }
 
 fn argv(unit: &Unit, role: Role) -> &[String] {

@@ -141,6 +141,7 @@ impl Launcher {
         let answer = match request {
             Request::List => Ok(self.list(peer)),
             Request::Status { units } => self.statuses(&units, peer),
+            Request::Activations => Ok(Reply::Activations(self.activation_statuses())),
             Request::Order { verb, units, wait } => {
                 let order = PendingOrder { id, peer, verb, units, wait };
                 let Some(order) = self.make_instances(order) else { return };

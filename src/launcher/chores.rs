@@ -18,6 +18,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::check;
 use crate::kernel;
 use crate::kernel::cgroup::Tree;
+use crate::kernel::files;
 use crate::kernel::leaf::Leaf;
 use crate::protocol::server::CallId;
 use crate::supervision::name::UnitName;
@@ -56,6 +57,8 @@ pub enum Chore {
     MakeInstances { directories: Directories, names: Vec<String>, order: Box<PendingOrder> },
     /// See whether a program is a supervisor.
     TryProgram { program: PathBuf, call: CallId },
+    /// Write a small file, whose directory may be missing.
+    WriteFile { path: PathBuf, text: String },
     /// Make the cgroups of the units that the directories seem to hold, but for those that are
     /// there: they live as long as their units are loaded, and while the units are read nobody else
     /// has work for the kernel. What is missing is made at the start of a unit.
@@ -204,11 +207,26 @@ fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
             let result = upgrade::version_of(&program);
             Answer::ProgramTried { program, call, result }
         }
+        Chore::WriteFile { path, text } => {
+            if let Err(error) = write_file(&path, &text) {
+                log::warn!("cannot write {}: {error}", path.display());
+            }
+            return None;
+        }
         Chore::MakeGroups { directories, tree, there } => {
             directories.paths().for_each(|dir| make_groups(dir, &tree, &there));
             return None;
         }
     })
+}
+
+/// The name appears with its whole content or not at all.
+fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    files::secure_dir(dir).map_err(|error| std::io::Error::from(error.errno()))?;
+    let fresh = dir.join(".new");
+    std::fs::write(&fresh, text)?;
+    std::fs::rename(&fresh, path)
 }
 
 /// Stops at the first refusal: the start of a unit will have a better word for it.

@@ -22,9 +22,12 @@ impl Launcher {
     pub(super) fn summary(&self, name: &UnitName, service: &Service, clocks: Clocks) -> Summary {
         let obstacles = self.supervisor.obstacles(name.as_str());
         let blocked = service.word() == crate::supervision::status::StateWord::Blocked;
-        let why = match obstacles.first().filter(|_| blocked) {
-            Some(obstacle) => obstacle.to_string(),
-            None => self.why(name, service),
+        let armed = (service.want() == Want::Armed).then(|| self.waits_for(name));
+        let why = match (obstacles.first().filter(|_| blocked), armed.flatten()) {
+            (Some(obstacle), _) => obstacle.to_string(),
+            (None, Some(text)) if matches!(service.state(), State::Down { .. }) => text,
+            (None, Some(text)) => format!("{}; {text}", self.why(name, service)),
+            (None, None) => self.why(name, service),
         };
         Summary {
             name: name.to_string(),

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -47,8 +47,9 @@ pub struct Lane {
     run_dir: PathBuf,
     fifos: FifoDir,
     syslog: Option<PathBuf>,
-    /// What the log lane keeps while there is no supervisor.
-    notifications: OwnedFd,
+    /// What the log lane keeps while there is no supervisor: the notify socket, and what leads to
+    /// the sockets of units.
+    held: [OwnedFd; 2],
     child: Option<Pid>,
     /// One that an earlier supervisor started.
     other: Option<OwnedFd>,
@@ -68,7 +69,7 @@ impl Lane {
     ///
     /// # Errors
     /// When the directory or the FIFO cannot be made.
-    pub fn new(options: &Options, tree: &Tree, notifications: OwnedFd) -> Result<Self, Error> {
+    pub fn new(options: &Options, tree: &Tree, held: [OwnedFd; 2]) -> Result<Self, Error> {
         let lane = &options.lane;
         let run_dir = lane.run_dir.clone();
         files::secure_dir(&run_dir.join("log"))?;
@@ -91,7 +92,7 @@ impl Lane {
             run_dir,
             fifos,
             syslog: lane.syslog.clone(),
-            notifications,
+            held,
             child: None,
             other: None,
             next_try: Some(0),
@@ -168,16 +169,18 @@ impl Lane {
         // A group of its own, so that Ctrl-C at a terminal ends it only after the services. Nothing
         // else is set here, so that the standard library takes posix_spawn(3): a forked copy of
         // this process would have no heap (see `kernel::heap`).
-        let start = |kept: OwnedFd| {
+        let [notifications, sockets] = &self.held;
+        let start = |notifications: OwnedFd, sockets: OwnedFd| {
             Command::new("/proc/self/exe")
                 .arg0("service-launcher")
                 .args(&self.arguments)
-                .stdin(kept)
-                .stdout(Stdio::null())
+                .stdin(notifications)
+                .stdout(sockets)
                 .process_group(0)
                 .spawn()
         };
-        self.next_try = match self.notifications.try_clone().and_then(start) {
+        let copies = notifications.try_clone().and_then(|one| Ok((one, sockets.try_clone()?)));
+        self.next_try = match copies.and_then(|(one, other)| start(one, other)) {
             Ok(child) => {
                 self.child = Some(child.id());
                 None

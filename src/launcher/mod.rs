@@ -12,6 +12,7 @@
 //!                            └──► status ──► protocol ──► slc
 //! ```
 
+mod activation;
 mod adopt;
 mod batches;
 mod births;
@@ -29,12 +30,14 @@ mod limits;
 mod lines;
 mod news;
 pub mod options;
+mod paths;
 mod perform;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod readiness;
 mod records;
 mod reload;
+mod timers;
 mod upgrade;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -62,6 +65,7 @@ use crate::supervision::supervisor::Supervisor;
 use crate::supervision::{Action, Moment, Pid};
 use crate::unit_file::{Directories, Unreadable};
 
+use activation::Activations;
 use births::Births;
 use calls::{Asked, Calls};
 use checks::Checks;
@@ -71,9 +75,11 @@ use going_down::GoingDown;
 use lane::Lane;
 use leaves::{Leaves, Start};
 use options::Options;
+use paths::Paths;
 use readiness::Readiness;
 use records::Records;
 use reload::Readers;
+use timers::Timers;
 
 /// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
 /// deaths and clients in between.
@@ -97,9 +103,12 @@ enum Token {
     Looks,
     /// Files that services write to when they are ready.
     Readiness,
+    Clock,
+    Paths,
     Births(u32),
     Adopted(u32),
     Check(u32),
+    Socket(u32),
 }
 
 impl Token {
@@ -113,9 +122,12 @@ impl Token {
             Self::Lane => 6,
             Self::Looks => 7,
             Self::Readiness => 8,
+            Self::Clock => 9,
+            Self::Paths => 10,
             Self::Births(batch) => 1 << 32 | batch as u64,
             Self::Adopted(pid) => 2 << 32 | pid as u64,
             Self::Check(check) => 3 << 32 | check as u64,
+            Self::Socket(number) => 4 << 32 | number as u64,
         }
     }
 
@@ -130,9 +142,12 @@ impl Token {
             (0, 6) => Some(Self::Lane),
             (0, 7) => Some(Self::Looks),
             (0, 8) => Some(Self::Readiness),
+            (0, 9) => Some(Self::Clock),
+            (0, 10) => Some(Self::Paths),
             (1, _) => Some(Self::Births(low)),
             (2, _) => Some(Self::Adopted(low)),
             (3, _) => Some(Self::Check(low)),
+            (4, _) => Some(Self::Socket(low)),
             _ => None,
         }
     }
@@ -200,6 +215,9 @@ struct Launcher {
     leaves: Leaves,
     records: Records,
     calls: Calls,
+    activations: Activations,
+    timers: Timers,
+    paths: Paths,
     readers: Readers,
     /// Processes of an earlier supervisor's starts that are no children of ours.
     adopted: HashMap<Pid, (Start, OwnedFd)>,
@@ -271,7 +289,9 @@ impl Launcher {
         let listener = Listener::bind(&run_dir.join("control.sock"), group)?;
         let notifications =
             NotifySocket::open(&run_dir.join("notify"), lane::keeper(&run_dir), lane::KEPT)?;
-        let lane = Lane::new(&options, &tree, notifications.duplicate()?)?;
+        let activations = Activations::open(&run_dir, lane::keeper(&run_dir))?;
+        let held = [notifications.duplicate()?, activations.duplicate()?];
+        let lane = Lane::new(&options, &tree, held)?;
         let groups = tree.groups()?;
         let chores = Chores::new()?;
         heap::leave_the_rest();
@@ -307,6 +327,9 @@ impl Launcher {
             leaves: Leaves::default(),
             records,
             calls: Calls::default(),
+            activations,
+            timers: Timers::new(&options.state_dir)?,
+            paths: Paths::new()?,
             readers: Readers::default(),
             adopted: HashMap::new(),
             asked_by: HashMap::new(),
@@ -334,6 +357,8 @@ impl Launcher {
         self.poll.add(&self.leaf_events, Token::Leaves.number())?;
         self.poll.add(&self.notifications, Token::Notifications.number())?;
         self.poll.add(&self.server, Token::Control.number())?;
+        self.poll.add(&self.timers, Token::Clock.number())?;
+        self.poll.add(&self.paths, Token::Paths.number())?;
         self.poll.add(&self.chores, Token::Chores.number())
     }
 
@@ -366,6 +391,7 @@ impl Launcher {
             match token {
                 Token::Births(batch) => self.take_batch(*batch, now),
                 Token::Adopted(pid) => self.take_adopted_exit(*pid, now),
+                Token::Socket(number) => self.take_connection(*number, now),
                 Token::Leaves => self.take_leaf_events(now),
                 Token::Notifications => self.take_notifications(now),
                 Token::Chores => self.take_chores(now),
@@ -373,7 +399,8 @@ impl Launcher {
                 Token::Looks => self.take_looks(now),
                 Token::Readiness => self.take_readiness(now),
                 Token::Check(check) => self.take_check(*check, now),
-                Token::Signals | Token::Control => {}
+                Token::Clock => self.take_clock(now),
+                Token::Signals | Token::Control | Token::Paths => {}
             }
         }
         if tokens.contains(&Token::Control) || self.server.deadline().is_some_and(|at| at <= now) {
@@ -382,6 +409,8 @@ impl Launcher {
         self.take_late_reports(now);
         self.lane.tick(now);
         self.supervisor.tick(now);
+        self.take_due(now);
+        self.take_paths(tokens.contains(&Token::Paths), now);
         self.hurry_down(now);
         self.perform_all(now);
         self.births.batches.seal(&self.poll);
@@ -391,6 +420,7 @@ impl Launcher {
         if self.actions.is_empty() {
             self.watch_leaves(now);
         }
+        self.forget_left_sockets();
         self.become_next(now);
         log::logger().flush();
     }
@@ -403,7 +433,9 @@ impl Launcher {
         }
         let down = self.going_down.as_ref().map(GoingDown::deadline);
         let batches = self.births.batches.deadline();
-        [self.supervisor.deadline(), self.server.deadline(), self.lane.deadline(), batches, down]
+        let (rules, timers) = (self.supervisor.deadline(), self.timers.deadline());
+        let paths = self.paths.deadline();
+        [rules, timers, paths, self.server.deadline(), self.lane.deadline(), batches, down]
             .into_iter()
             .flatten()
             .min()
@@ -429,7 +461,7 @@ fn lock(run_dir: &Path) -> Result<OwnedFd, Error> {
 /// Makes the paths of the options absolute: the log lane works elsewhere, and clients do.
 fn absolute(mut options: Options) -> Result<Options, Error> {
     let lane = &mut options.lane;
-    let paths = [&mut lane.run_dir, &mut lane.log_dir];
+    let paths = [&mut lane.run_dir, &mut lane.log_dir, &mut options.state_dir];
     for path in options.units.iter_mut().chain(paths) {
         *path = std::path::absolute(&*path)?;
     }

@@ -53,6 +53,9 @@ pub struct Options {
     /// When going down takes longer than this, everything that is left is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 90)]
     pub shutdown_timeout: u64,
+    /// Where the last runs of persistent timers are kept over boots
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/treeward")]
+    pub state_dir: PathBuf,
     /// Let members of this group look (list, status, watch), not control
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,

@@ -87,6 +87,7 @@ impl Launcher {
             Action::FindMain { name, start } => self.find_main(&name, start, now),
             Action::Weigh { name, start } => self.weigh(&name, start, now),
             Action::RemoveLeaf { name, start } => self.remove_leaf(name, start, now),
+            Action::Guard { unit, guard } => self.set_guard(&unit, guard, now),
             Action::SetLimits { unit } => self.change_limits(&unit),
             Action::Save { name, .. } => self.save(&name),
             Action::Check { unit, start, purpose, number } => {
@@ -107,6 +108,7 @@ impl Launcher {
                 if from == StateWord::Starting {
                     self.readiness.forget(&(name.clone(), start));
                 }
+                self.keep_run(&name, (from, to), now);
                 self.calls.changed(&mut self.server, (&name, start), (from, to), why, now);
             }
         }
@@ -272,7 +274,8 @@ impl Launcher {
             // the next one must be known.
             None if alive && record.step.is_none() => {}
             // One that was never started has no cgroup, and nothing to be remembered, unless it was
-            // decided that it does not start.
+            // decided that it does not start, or somebody has stopped it from waiting for what
+            // starts it.
             _ if record.start == 0 && !is_decided(record.why.as_ref()) => {}
             _ => {
                 let group = self.tree.group(name.as_str());
@@ -297,9 +300,17 @@ impl Launcher {
     }
 }
 
-/// Whether a unit that never started rests because of what was found when it was about to.
+/// Whether a unit that never started rests because of what was found when it was about to, or
+/// because that was wanted.
 const fn is_decided(why: Option<&Why>) -> bool {
-    matches!(why, Some(Why::Skipped(_) | Why::Unmet(_) | Why::Ended(Because::Conflicts(_))))
+    matches!(
+        why,
+        Some(
+            Why::Skipped(_)
+                | Why::Unmet(_)
+                | Why::Ended(Because::Conflicts(_) | Because::Asked | Because::Needs(_))
+        )
+    )
 }
 
 /// The process that a PID file names; `None` when there is no file yet. Fails in words.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::message::{
-    Changed, Failure, Listing, Nothing, Outcomes, Planned, Reply, Request, Signalled, Statuses,
-    Verb, Version, Versioned, Web, Who,
+    Activations, Changed, Failure, Listing, Nothing, Outcomes, Planned, Reply, Request, Signalled,
+    Statuses, Verb, Version, Versioned, Web, Who,
 };
 use super::{DESCRIPTION, INTERFACE, wire};
 use crate::power::Power;
@@ -14,7 +14,8 @@ use crate::supervision::diff::{KeyChange, When};
 use crate::supervision::nodes::{Edge, Hold, Node};
 use crate::supervision::plan::{Deed, Step, Wish};
 use crate::supervision::status::{
-    Change, HealthWord, Mask, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
+    Change, HealthWord, Mask, Outcome, PathStatus, Problem, ProcessStatus, SocketStatus, StateWord,
+    Status, Summary, TimerStatus,
 };
 
 /// A type of the interface language.
@@ -240,6 +241,22 @@ fn node(full: bool) -> Node {
     }
 }
 
+fn activations(full: bool) -> Activations {
+    let state = StateWord::Up;
+    let socket = SocketStatus {
+        unit: text(),
+        name: text(),
+        address: text(),
+        open: true,
+        watched: true,
+        state,
+    };
+    let (next, last) = (full.then_some(1), full.then_some(1));
+    let timer = TimerStatus { unit: text(), timer: text(), next, last, result: text(), state };
+    let path = PathStatus { unit: text(), path: text(), condition: text(), watched: true, state };
+    Activations { sockets: vec![socket], timers: vec![timer], paths: vec![path] }
+}
+
 /// Each method with a request that asks it and a reply to it.
 fn samples(full: bool) -> Vec<(Request, Reply)> {
     let problems = vec![Problem { name: text(), text: text() }];
@@ -279,6 +296,7 @@ fn samples(full: bool) -> Vec<(Request, Reply)> {
             }),
         ),
         (Request::Status { units: one }, Reply::Status(Statuses { services: vec![status(full)] })),
+        (Request::Activations, Reply::Activations(activations(full))),
         order(Verb::Start),
         order(Verb::Stop),
         order(Verb::Restart),

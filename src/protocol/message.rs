@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::power::Power;
 use crate::supervision::nodes::Node;
 use crate::supervision::plan::{Step, Wish};
-use crate::supervision::status::{Change, Mask, Outcome, Problem, Status, Summary};
+use crate::supervision::status::{
+    Change, Mask, Outcome, PathStatus, Problem, SocketStatus, Status, Summary, TimerStatus,
+};
 
 /// What a client asks for. `GetInfo` and `GetInterfaceDescription` are missing: the server
 /// answers them itself.
@@ -21,6 +23,8 @@ pub enum Request {
         /// Names as the client wrote them: not checked yet.
         units: Vec<String>,
     },
+    /// What starts units besides people and a boot. Answer: [`Reply::Activations`].
+    Activations,
     /// Start, stop, restart or reload. Answer: [`Reply::Outcomes`].
     Order {
         /// Which of them.
@@ -74,6 +78,7 @@ impl Request {
             Self::List
             | Self::Status { .. }
             | Self::Plan(_)
+            | Self::Activations
             | Self::Graph
             | Self::Watch
             | Self::Version => false,
@@ -135,6 +140,8 @@ pub enum Reply {
     List(Listing),
     /// To [`Request::Status`].
     Status(Statuses),
+    /// To [`Request::Activations`].
+    Activations(Activations),
     /// To [`Request::Order`].
     Outcomes(Outcomes),
     /// To [`Request::Kill`].
@@ -178,6 +185,17 @@ pub struct Listing {
 pub struct Statuses {
     /// In the order in which they were asked for.
     pub services: Vec<Status>,
+}
+
+/// What starts units besides people and a boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activations {
+    /// Every socket of a unit.
+    pub sockets: Vec<SocketStatus>,
+    /// Every timer.
+    pub timers: Vec<TimerStatus>,
+    /// Every path.
+    pub paths: Vec<PathStatus>,
 }
 
 /// What became of an order.

@@ -108,6 +108,7 @@ fn understand(method: String, mut given: Map<String, Value>) -> Result<Question,
 fn ours(name: &str, given: &mut Map<String, Value>) -> Result<Option<Request>, Failure> {
     let verb = match name {
         "List" => return Ok(Some(Request::List)),
+        "Activations" => return Ok(Some(Request::Activations)),
         "ReadUnits" => return Ok(Some(Request::ReadUnits(wish(given)?))),
         "Plan" => return Ok(Some(Request::Plan(wish(given)?))),
         "Graph" => return Ok(Some(Request::Graph)),
@@ -193,6 +194,7 @@ fn invalid(parameter: &str) -> Failure {
 pub fn write_call(request: &Request) -> Vec<u8> {
     let (name, parameters) = match request {
         Request::List => ("List", json!({})),
+        Request::Activations => ("Activations", json!({})),
         Request::Status { units } => ("Status", json!({ "units": units })),
         Request::Order { verb, units, wait } => {
             let name = match verb {

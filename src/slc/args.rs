@@ -79,6 +79,15 @@ pub(super) enum Command {
         /// Only the names, one in a line
         #[arg(long, conflicts_with = "json")]
         names: bool,
+        /// The sockets of units instead: where each listens, and for whom
+        #[arg(long, conflicts_with_all = ["timers", "paths", "templates", "names"])]
+        sockets: bool,
+        /// The timers of units instead: when each is due
+        #[arg(long, conflicts_with_all = ["paths", "templates", "names"])]
+        timers: bool,
+        /// The paths that start units instead
+        #[arg(long, conflicts_with_all = ["templates", "names"])]
+        paths: bool,
         /// The templates instead, their parameters with defaults, and their instances; works
         /// without a supervisor too
         #[arg(long)]

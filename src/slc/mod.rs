@@ -3,6 +3,7 @@
 //! Each command is one request and one answer, rendered into one string and written at once. The
 //! renderings are pure functions of the answer and a [`style::Style`].
 
+mod activations;
 mod args;
 mod blame;
 mod cat;
@@ -68,6 +69,13 @@ pub fn main() -> ExitCode {
 fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
     let style = || Style::of_stdout(args.color);
     match &args.command {
+        Command::List { json, sockets: true, .. } => {
+            activations::sockets(supervisor, *json, &style())
+        }
+        Command::List { json, timers: true, .. } => {
+            activations::timers(supervisor, *json, &style())
+        }
+        Command::List { json, paths: true, .. } => activations::paths(supervisor, *json, &style()),
         Command::List { json, templates: true, units, .. } => {
             templates::run(supervisor, *json, units, &style())
         }

@@ -9,6 +9,7 @@ use super::Moment;
 use super::Want;
 use super::name::UnitName;
 use super::service::State;
+use super::service_activation::is_triggered;
 use super::supervisor::{Slot, Supervisor};
 use super::unit::Unit;
 use super::why::{Because, Obstacle};
@@ -74,16 +75,22 @@ impl Supervisor {
             let is_there = rival.life().is_some() || *rival.state() == State::Done;
             is_there.then(|| match rival.want() {
                 Want::Up => Obstacle::Beside(name.clone()),
-                Want::Down => Obstacle::Ending(name.clone()),
+                Want::Down | Want::Armed => Obstacle::Ending(name.clone()),
             })
         })
     }
 
-    /// Wants down what cannot live beside these, but for themselves.
+    /// Wants down what cannot live beside these, but for themselves. One that only waits for what
+    /// starts it is not there.
     pub(super) fn stop_rivals(&mut self, wanted: &BTreeSet<UnitName>, now: Moment) {
         for name in wanted {
             let Some(slot) = self.slots.get(name) else { continue };
+            let is_there = |rival: &&UnitName| {
+                let service = self.slots.get(*rival).map(|slot| &slot.service);
+                service.is_some_and(|it| it.want() != Want::Armed || it.life().is_some())
+            };
             let rivals = slot.rivals.iter().filter(|rival| !wanted.contains(*rival));
+            let rivals = rivals.filter(is_there);
             for rival in rivals.cloned().collect::<Vec<_>>() {
                 self.want_down(&rival, &Because::Conflicts(name.to_string()), now);
             }
@@ -91,8 +98,11 @@ impl Supervisor {
     }
 
     /// A unit that is wanted already and cannot live beside this one, or beside what this one
-    /// needs.
+    /// needs. One that something starts ends nobody before that.
     pub(super) fn beaten_by(&self, name: &UnitName) -> Option<UnitName> {
+        if self.slots.get(name).is_some_and(|slot| is_triggered(slot.newest())) {
+            return None;
+        }
         let mut seen = BTreeSet::new();
         let mut open = vec![name];
         while let Some(name) = open.pop() {

@@ -134,6 +134,7 @@ pub fn in_place(current: &Unit, newest: &Unit) -> Unit {
         process: _,
         limits,
         delegate: _,
+        activation: _,
     } = newest.clone();
     Unit {
         name,
@@ -158,6 +159,7 @@ pub fn in_place(current: &Unit, newest: &Unit) -> Unit {
         process: current.process.clone(),
         limits,
         delegate: current.delegate,
+        activation: current.activation.clone(),
     }
 }
 
@@ -197,6 +199,7 @@ fn keys(unit: &Unit) -> Vec<Key> {
         process,
         limits: Limits { memory_bytes, pids, milli_cpus },
         delegate,
+        activation,
     } = unit;
     let mut keys = Keys(Vec::new());
     keys.at_once("(file)", Some(path(source)));
@@ -237,18 +240,19 @@ fn keys(unit: &Unit) -> Vec<Key> {
     keys.at_once("cpus", milli_cpus.map(cpus));
     keys.at_start("pid_file", pid_file.as_deref().map(path));
     keys.at_start("delegate", Some(delegate.to_string()));
+    keys.of_activation(activation.as_deref());
     keys.of_process(process);
     keys.0
 }
 
-struct Keys(Vec<Key>);
+pub(super) struct Keys(Vec<Key>);
 
 impl Keys {
     fn at_once(&mut self, key: &str, value: Option<String>) {
         self.0.extend(value.map(|value| (key.to_owned(), When::AtOnce, value)));
     }
 
-    fn at_start(&mut self, key: &str, value: Option<String>) {
+    pub(super) fn at_start(&mut self, key: &str, value: Option<String>) {
         self.0.extend(value.map(|value| (key.to_owned(), When::NextStart, value)));
     }
 
@@ -296,7 +300,7 @@ impl Keys {
     }
 }
 
-fn list(items: impl Iterator<Item = String>) -> Option<String> {
+pub(super) fn list(items: impl Iterator<Item = String>) -> Option<String> {
     let items: Vec<String> = items.collect();
     (!items.is_empty()).then(|| items.join(", "))
 }
@@ -340,7 +344,7 @@ fn need(need: &Need) -> String {
 }
 
 /// A duration as unit files have it, exact: `90s`, `1500ms`.
-fn duration(span: Millis) -> String {
+pub(super) fn duration(span: Millis) -> String {
     if span.is_multiple_of(1_000) { format!("{}s", span / 1_000) } else { format!("{span}ms") }
 }
 

@@ -4,33 +4,40 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::activation::Guard;
 use super::conflicts::{self, Clash};
 use super::graph::{self, Cycle, Waiting};
 use super::name::UnitName;
-use super::service::{Input, Service};
+use super::service::Service;
+use super::socket_conflicts::{self, Conflict};
 use super::supervisor::{Slot, Supervisor};
 use super::unit::Unit;
 use super::why::Because;
 use super::{Moment, diff, plan};
 
-/// Units that were not taken, because of others.
+/// Units that were not taken, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Refused {
     /// Those on circles.
     pub cycles: Vec<Cycle>,
     /// Those that depend on what cannot live together.
     pub clashes: Vec<Clash>,
+    /// Those that want an address that is another's.
+    pub conflicts: Vec<Conflict>,
 }
 
 impl Supervisor {
     /// Takes the units of the directory as they are when a supervisor begins: the good ones, in
     /// whatever company. None is started by this. One that was loaded and is not among them stays
-    /// until it is at rest. Gives what was not taken.
+    /// until it is at rest. Gives what was not taken: circles, those that depend on what cannot live
+    /// together, and all but one of those that want the same address.
     pub fn load(&mut self, units: Vec<Unit>, now: Moment) -> Refused {
+        let mut refused = Refused::default();
         let there: BTreeSet<UnitName> = units.iter().map(|unit| unit.name.clone()).collect();
         let (units, clashes) = conflicts::without_clashes(units);
-        let mut cycles = Vec::new();
-        for unit in self.without_circles(units, &mut cycles) {
+        refused.clashes = clashes;
+        let units = self.without_circles(units, &mut refused.cycles);
+        for unit in self.without_conflicts(units, &mut refused.conflicts) {
             self.take(Arc::new(unit), now);
         }
         for (name, slot) in &mut self.slots {
@@ -39,7 +46,16 @@ impl Supervisor {
         self.link();
         self.restless.extend(self.slots.keys().cloned());
         self.settle(now);
-        Refused { cycles, clashes }
+        refused
+    }
+
+    /// Refuses units whose address another has. Whoever was loaded with it before keeps it; among
+    /// new ones the first by name gets it.
+    fn without_conflicts(&self, mut units: Vec<Unit>, conflicts: &mut Vec<Conflict>) -> Vec<Unit> {
+        let found = socket_conflicts::among(units.iter(), |unit| self.has_its_sockets(unit));
+        units.retain(|unit| found.iter().all(|conflict| conflict.unit != unit.name));
+        conflicts.extend(found);
+        units
     }
 
     /// Takes units beside those that there are, which stay as they are. New ones are not started by
@@ -120,6 +136,8 @@ impl Supervisor {
                 because: Because::Asked,
                 dependents: Vec::new(),
                 rivals: Vec::new(),
+                asked: None,
+                guarded: Guard::Off,
                 deadline: None,
             };
             self.slots.insert(name, Box::new(slot));
@@ -135,7 +153,7 @@ impl Supervisor {
         let followed =
             if lives { diff::in_place(slot.service.unit(), &unit) } else { Unit::clone(&unit) };
         slot.next = (followed != *unit).then_some(unit);
-        self.apply(&name, Input::Follow { unit: Arc::new(followed), older }, now);
+        self.follow(&name, Arc::new(followed), older, now);
     }
 }
 

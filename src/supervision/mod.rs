@@ -44,12 +44,18 @@
 //! [`Event::Exited`] carries whether the leaf was still populated when it was read, so that one
 //! event may serve for both.
 
+pub mod activation;
+#[cfg(test)]
+mod activation_tests;
+pub mod calendar;
 pub mod condition;
 #[cfg(test)]
 mod conflict_tests;
 pub mod conflicts;
 pub mod diff;
+mod diff_activation;
 pub mod graph;
+mod guards;
 pub mod health;
 #[cfg(test)]
 mod health_tests;
@@ -76,6 +82,7 @@ pub mod record;
 #[cfg(test)]
 mod rig;
 pub mod service;
+mod service_activation;
 mod service_end;
 mod service_follow;
 mod service_hooks;
@@ -83,8 +90,10 @@ pub mod service_life;
 mod service_record;
 mod service_time;
 mod service_world;
+pub mod socket_conflicts;
 pub mod status;
 pub mod supervisor;
+pub mod timers;
 pub mod times;
 #[cfg(test)]
 mod times_tests;
@@ -101,6 +110,7 @@ pub mod why;
 
 use std::sync::Arc;
 
+use activation::Guard;
 use name::UnitName;
 use record::Record;
 use status::{HealthWord, StateWord};
@@ -120,6 +130,8 @@ pub enum Want {
     Up,
     /// It shall not.
     Down,
+    /// It shall run when what it waits for has come.
+    Armed,
 }
 
 /// What a process was spawned for.
@@ -316,6 +328,14 @@ pub enum Action {
         name: UnitName,
         /// The start.
         start: u64,
+    },
+    /// Open or close the sockets of this unit, and watch what it waits for or leave it alone. Answer
+    /// by [`supervisor::Supervisor::guarded`] or [`supervisor::Supervisor::cannot_arm`].
+    Guard {
+        /// The unit as it is now.
+        unit: Arc<Unit>,
+        /// What must be.
+        guard: Guard,
     },
     /// What the unit's cgroup may use has changed: set it, also for what lives there.
     SetLimits {

@@ -15,10 +15,11 @@
 
 use std::collections::HashMap;
 
+use super::activation::Guard;
 use super::needs_world::{Move, World, moves};
 use super::record::Record;
 use super::rig::{
-    after, against, named, need, needing, with_condition, with_hooks, with_stop_command,
+    after, against, named, need, needing, on_demand, with_condition, with_hooks, with_stop_command,
 };
 use super::service::State;
 use super::status::StateWord;
@@ -62,7 +63,7 @@ impl World {
 
     fn is_as_wanted(&self) -> bool {
         self.supervisor.services().all(|(name, service)| match (service.want(), service.state()) {
-            (Want::Down, State::Down { .. } | State::Failed { .. })
+            (Want::Down | Want::Armed, State::Down { .. } | State::Failed { .. })
             | (Want::Up, State::Up { .. } | State::Done) => true,
             (Want::Up, State::Blocked) => {
                 let obstacles = self.supervisor.obstacles(name.as_str());
@@ -86,7 +87,8 @@ impl World {
     fn shut_down(&mut self) -> Result<(), String> {
         self.take(Move::GoDown)?;
         self.behave()?;
-        if self.supervisor.is_at_rest() && self.alive.is_empty() {
+        let closed = self.guards.values().all(|guard| *guard == Guard::Off);
+        if self.supervisor.is_at_rest() && self.alive.is_empty() && closed {
             return Ok(());
         }
         Err("the system went down, and something lives".into())
@@ -97,8 +99,8 @@ impl World {
         let services = self.supervisor.services();
         let services: Vec<_> = services.map(|(_, service)| service.without_history()).collect();
         let saved: Vec<_> = self.saved.values().map(Record::without_history).collect();
-        let (turns, checks) = (self.supervisor.turns(), &self.checks);
-        format!("{services:?} {:?} {saved:?} {checks:?} {} {turns:?}", self.alive, self.now)
+        let (turns, Self { alive, checks, guards, now, .. }) = (self.supervisor.turns(), self);
+        format!("{services:?} {alive:?} {saved:?} {checks:?} {guards:?} {now} {turns:?}")
     }
 }
 
@@ -254,4 +256,14 @@ fn only_one_may_be_starting_at_once() {
     let worlds = walk(&units, 1, DEPTH);
     println!("{worlds} worlds");
     assert!(worlds > 1_000, "only {worlds} worlds were tried");
+}
+
+#[test]
+fn a_needs_b_that_is_started_by_a_connection_and_needs_c() {
+    let b = on_demand(needing(named("b"), &["c"]));
+    let mut units = [needing(named("a"), &["b"]), b, named("c")];
+    walk_well(units.clone(), DEPTH);
+    // And where nobody wants c up but b.
+    units[2].enabled = false;
+    walk_well(units, DEPTH - 1);
 }

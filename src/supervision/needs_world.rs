@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::activation::{Activation, Guard, Trigger};
 use super::condition::Looked;
 use super::record::Record;
 use super::service::State;
@@ -33,6 +34,7 @@ pub struct World {
     pub next_pid: Pid,
     pub alive: BTreeMap<String, Alive>,
     pub saved: BTreeMap<String, Record>,
+    pub guards: BTreeMap<String, Guard>,
     pub going_down: bool,
     /// Looks at conditions that were not answered yet.
     pub looks: BTreeMap<String, u64>,
@@ -57,6 +59,8 @@ pub enum Move {
     TimePasses,
     GoDown,
     SupervisorRestarts,
+    /// Somebody connects to its socket.
+    Connect(usize),
 }
 
 pub fn moves() -> Vec<Move> {
@@ -74,6 +78,7 @@ pub fn moves() -> Vec<Move> {
             Move::Look(false, at),
             Move::CheckEnds(true, at),
             Move::CheckEnds(false, at),
+            Move::Connect(at),
         ]
     };
     let of_all = [Move::TimePasses, Move::GoDown, Move::SupervisorRestarts];
@@ -85,7 +90,9 @@ impl World {
         let mut supervisor = Supervisor::default();
         supervisor.limit_starting(most);
         supervisor.load(units.clone(), 0);
-        Self {
+        let armed = units.iter().filter(|unit| unit.activation.is_some());
+        let armed: Vec<_> = armed.map(|unit| unit.name.clone()).collect();
+        let mut world = Self {
             units,
             most,
             supervisor,
@@ -93,11 +100,15 @@ impl World {
             next_pid: 100,
             alive: BTreeMap::new(),
             saved: BTreeMap::new(),
+            guards: BTreeMap::new(),
             going_down: false,
             looks: BTreeMap::new(),
             checks: BTreeMap::new(),
             trail: Vec::new(),
-        }
+        };
+        world.supervisor.start_enabled(&armed, 0);
+        world.perform().unwrap();
+        world
     }
 
     pub fn name(&self, at: usize) -> String {
@@ -175,6 +186,13 @@ impl World {
                     return Err("a deadline that was taken is still due: the loop spins".into());
                 }
             }
+            Move::Connect(at) => {
+                let name = self.name(at);
+                if self.guards.get(&name) != Some(&Guard::Watched) {
+                    return Ok(false);
+                }
+                self.supervisor.trigger(&name, Trigger::Fresh, self.now);
+            }
             Move::GoDown => {
                 if std::mem::replace(&mut self.going_down, true) {
                     return Ok(false);
@@ -190,6 +208,7 @@ impl World {
                 self.checks.clear();
                 self.supervisor = Supervisor::default();
                 self.supervisor.limit_starting(self.most);
+                self.guards.clear();
                 self.supervisor.load(self.units.clone(), self.now);
                 for (name, record) in self.saved.clone() {
                     let alive = self.alive.get_mut(&name);
@@ -278,6 +297,10 @@ impl World {
                     return Err(format!("{name}: gave back a leaf with processes"));
                 }
             }
+            Action::Guard { unit, guard } => {
+                self.guards.insert(unit.name.to_string(), guard);
+                self.supervisor.guarded(&unit.name, guard, self.now);
+            }
             Action::Save { name, record } => {
                 self.saved.insert(name.to_string(), *record);
             }
@@ -320,9 +343,12 @@ impl World {
                 State::Down { why: Why::Exited(exit) } => exit.is_success(),
                 _ => false,
             };
+            let listens = other.unit().activation.as_deref();
+            let listens = listens.is_some_and(Activation::listens_on_demand)
+                && self.guards.get(need.unit.as_str()).is_some_and(|guard| *guard != Guard::Off);
             let holds = match need.condition {
-                Condition::ServiceStarted => runs || exited_well || skipped,
-                Condition::ServiceHealthy => (runs && is_up) || exited_well || skipped,
+                Condition::ServiceStarted => runs || exited_well || skipped || listens,
+                Condition::ServiceHealthy => (runs && is_up) || exited_well || skipped || listens,
                 Condition::ServiceCompletedSuccessfully => exited_well,
             };
             if !holds {

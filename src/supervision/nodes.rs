@@ -109,6 +109,7 @@ impl Node {
             None => (None, None),
             Some(Origin::Enabled) => (Some("enabled"), None),
             Some(Origin::Asked) => (Some("order"), None),
+            Some(Origin::Triggered) => (Some("triggered"), None),
             Some(Origin::Needed(by)) => (Some("needed"), Some(by.clone())),
         };
         let waited_for = times.and_then(|times| times.waited_for.as_ref());

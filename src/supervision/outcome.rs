@@ -13,7 +13,7 @@ pub fn judge(order: Order, service: &Service, obstacles: &[Obstacle]) -> Option<
         Order::Start | Order::Restart => judge_start(service, obstacles),
         // It was stopped, or will be; but somebody else has asked for a start since, and whoever
         // waited for it to be down would wait for as long as it lives.
-        Order::Stop if service.want() == Want::Up => {
+        Order::Stop if service.want() != Want::Down => {
             Some((false, "somebody else has asked for a start since".to_owned()))
         }
         Order::Stop => service.life().is_none().then(|| (true, "stopped".to_owned())),

@@ -15,9 +15,9 @@ use super::diff::{self, KeyChange, When};
 use super::graph;
 use super::name::UnitName;
 use super::service::State;
+use super::socket_conflicts::{self, Conflict};
 use super::status::Problem;
 use super::supervisor::{Slot, Supervisor};
-use super::times::Origin;
 use super::unit::Unit;
 use super::why::{Because, Why};
 use super::{Moment, Order, Want};
@@ -138,6 +138,7 @@ impl Supervisor {
             .chain(circles(&future, wish))
             .chain(clashes(&future, wish))
             .chain(missing(&future, &of_files, wish))
+            .chain(self.conflicts(&future, wish))
             .collect();
 
         let names: BTreeSet<&str> =
@@ -153,6 +154,15 @@ impl Supervisor {
             }
         });
         Plan { steps: steps.collect(), problems }
+    }
+
+    /// Units that would want the same address, where one that is wished for is among them.
+    fn conflicts(&self, future: &Future, wish: &Wish) -> Vec<Problem> {
+        let units = future.values().map(|unit| &***unit);
+        let found = socket_conflicts::among(units, |unit| self.has_its_sockets(unit));
+        let concerns =
+            |it: &Conflict| wish.takes(it.unit.as_str()) || wish.takes(it.other.0.as_str());
+        found.iter().filter(|it| concerns(it)).map(Conflict::problem).collect()
     }
 
     /// Does what a sound plan says, except for starting what is new: those are given, because
@@ -183,7 +193,7 @@ impl Supervisor {
         for name in back {
             // As at boot: one that comes back ends nobody.
             if self.beaten_by(&name).is_none() {
-                self.want_up(&name, Origin::Enabled, now);
+                self.want_begun(&name, now);
             }
         }
         for name in going {

@@ -24,6 +24,12 @@ pub struct Record {
     /// Whether the service is wanted up.
     #[serde(default = "yes")]
     pub wanted: bool,
+    /// Whether it waits for what starts it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub armed: bool,
+    /// When the last start began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Moment>,
     /// The first process, if it was alive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<Pid>,

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::activation::{
+    Activation, Address, Guard, Mode, PathCondition, PathTrigger, Socket, Style, Trigger,
+};
 use super::condition::{Entry, Looked, PathIs, Test, What};
 use super::hooks::{Hook, Hooks};
 use super::name::UnitName;
 use super::record::Record;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
+use super::timers::{Timer, When};
 use super::unit::{Condition, KillMode, Kind, Limits, Need, Restart, RestartPolicy, Stop, Unit};
 use super::why::Exit;
 use super::{Action, Event, Moment, Notice, Order, Pid, Role};
@@ -41,10 +46,48 @@ pub fn unit() -> Unit {
         hooks: std::sync::Arc::default(),
         pid_file: None,
         enabled: true,
+        activation: None,
         delegate: false,
-        process: std::sync::Arc::default(),
+        process: Arc::default(),
         limits: Limits::default(),
     }
+}
+
+/// A socket of this name.
+pub fn socket(name: &str) -> Socket {
+    Socket {
+        name: name.to_owned(),
+        address: Address::Any(80),
+        style: Style::Stream,
+        mode: 0o666,
+        user: None,
+        group: None,
+        backlog: None,
+        ipv6_only: false,
+        reuse_port: false,
+        free_bind: false,
+    }
+}
+
+/// The unit, started by the first connection.
+pub fn on_demand(unit: Unit) -> Unit {
+    let activation =
+        Activation { sockets: vec![socket("web")], mode: Mode::OnDemand, ..Activation::default() };
+    Unit { activation: Some(Arc::new(activation)), ..unit }
+}
+
+/// The unit, started when a file exists.
+pub fn at_a_path(unit: Unit) -> Unit {
+    let path = PathTrigger { path: "/run/x".into(), condition: PathCondition::Exists };
+    let activation = Activation { paths: vec![path], ..Activation::default() };
+    Unit { activation: Some(Arc::new(activation)), ..unit }
+}
+
+/// The unit, started by a timer.
+pub fn timed(unit: Unit) -> Unit {
+    let timer = Timer { when: When::Every(60_000), persistent: false, jitter: 0 };
+    let activation = Activation { timers: vec![timer], ..Activation::default() };
+    Unit { activation: Some(Arc::new(activation)), ..unit }
 }
 
 /// A plain unit of this name.
@@ -118,6 +161,10 @@ pub struct Rig {
     pub last: BTreeMap<(String, bool), Pid>,
     /// The number of the last check that was asked for.
     check: u32,
+    /// How each unit with an activation is guarded.
+    pub guards: BTreeMap<String, Guard>,
+    /// Nothing can be opened.
+    pub cannot_listen: bool,
     next_pid: Pid,
 }
 
@@ -133,6 +180,8 @@ impl Rig {
             used: BTreeMap::new(),
             last: BTreeMap::new(),
             check: 0,
+            guards: BTreeMap::new(),
+            cannot_listen: false,
             next_pid: 100,
         };
         rig.supervisor.load(units, 0);
@@ -212,6 +261,11 @@ impl Rig {
         assert_eq!(self.word(name), StateWord::Up, "{:?}", self.done);
     }
 
+    pub fn trigger(&mut self, name: &str, trigger: Trigger) {
+        self.supervisor.trigger(name, trigger, self.now);
+        self.perform();
+    }
+
     pub fn pass(&mut self, ms: Moment) {
         self.now += ms;
         self.supervisor.tick(self.now);
@@ -281,6 +335,14 @@ impl Rig {
             Action::EndCheck { name, .. } => self.done.push(format!("end-check {name}")),
             Action::Health { name, word, .. } => self.done.push(format!("{word} {name}")),
             Action::KillTree { name, .. } => self.done.push(format!("kill {name}")),
+            Action::Guard { unit, guard } => {
+                self.guards.insert(unit.name.to_string(), guard);
+                if self.cannot_listen && guard != Guard::Off {
+                    self.supervisor.cannot_arm(&unit.name, "no".into(), self.now);
+                } else {
+                    self.supervisor.guarded(&unit.name, guard, self.now);
+                }
+            }
             Action::Save { name, record } => {
                 self.saved.insert(name.to_string(), *record);
             }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::activation::Trigger;
 use super::condition::Looked;
 use super::health;
 use super::hooks::{self, Over};
 use super::record::Others;
+use super::service_activation::is_triggered;
 use super::service_life::{First, Life, Main};
 use super::status::{HealthWord, StateWord};
 use super::times::{Origin, Pending, Times, Waited};
@@ -140,6 +142,12 @@ pub enum Input {
     Kill(Because),
     /// Read the configuration again.
     Reload,
+    /// What it waits for has come.
+    Trigger(Trigger),
+    /// What it is to wait for cannot be watched, for this reason.
+    CannotArm(String),
+    /// Try again to watch it.
+    Rearm,
     /// Follow another unit from now on; these keys of the unit that the files hold count from the
     /// next start.
     Follow {
@@ -174,6 +182,10 @@ pub struct Service {
     pub(super) restarts: u32,
     pub(super) attempts: u32,
     pub(super) last_exit: Option<Exit>,
+    /// How long the last run was up, or worked; `None` before the first was over.
+    pub(super) ran_for: Option<Millis>,
+    /// When the last start began, in this boot.
+    pub(super) began: Option<Moment>,
     /// Keys of the unit that changed since this start, and count from the next one on.
     pub(super) older: Vec<String>,
     /// How many looks at its conditions were asked for.
@@ -199,6 +211,8 @@ impl Service {
             restarts: 0,
             attempts: 0,
             last_exit: None,
+            ran_for: None,
+            began: None,
             older: Vec::new(),
             looks: 0,
             times: None,
@@ -263,6 +277,11 @@ impl Service {
     /// Restarts since a person last asked for a start.
     pub const fn restarts(&self) -> u32 {
         self.restarts
+    }
+
+    /// When the last start began, in this boot.
+    pub const fn began(&self) -> Option<Moment> {
+        self.began
     }
 
     /// How the last process that mattered ended.
@@ -429,6 +448,9 @@ impl Service {
             Input::End(because) => self.end(state, because, now, out),
             Input::Kill(because) => self.kill_at_once(state, because, now, out),
             Input::Reload => self.reload(state, now, out),
+            Input::Trigger(trigger) => self.trigger(state, trigger, now),
+            Input::CannotArm(reason) => self.cannot_arm(state, reason, now),
+            Input::Rearm => self.rearm(state),
             Input::Follow { unit, older } => self.follow(state, unit, older, now, out),
             Input::World(event) => self.world(state, event, now, out),
             Input::Tick => self.tick(state, now, out),
@@ -496,8 +518,10 @@ impl Service {
             | State::Killing { .. }
             | State::Clearing { .. } => return state,
         }
-        // A restart after its own end asks nothing again.
-        if !self.unit.conditions.is_empty() && self.attempts == 0 {
+        // A restart after its own end asks nothing again; but what stands may have started one again
+        // that was skipped.
+        let asks = self.attempts == 0 || is_triggered(&self.unit);
+        if !self.unit.conditions.is_empty() && asks {
             return self.look_at_conditions(out);
         }
         self.begin_steps(&state, now, out)
@@ -514,6 +538,7 @@ impl Service {
         // Every attempt since a person's order is a restart, also one that was blocked in between.
         self.restarts = self.restarts.saturating_add(u32::from(self.attempts > 0));
         self.others = None;
+        self.began = Some(now);
         self.older = Vec::new();
         self.prepare(Role::Pre(0), now, out)
     }

@@ -56,12 +56,14 @@ impl Service {
         match looked {
             Looked::Met => self.begin_steps(&state, now, out),
             Looked::Skip(what) => {
-                self.want = Want::Down;
-                State::Down { why: Why::Skipped(what) }
+                let why = Why::Skipped(what);
+                (self.want, self.ran_for) = (self.want_at_rest(&why), Some(0));
+                State::Down { why }
             }
             Looked::Fail(what) => {
-                self.want = Want::Down;
-                State::Failed { why: Why::Unmet(what) }
+                let why = Why::Unmet(what);
+                (self.want, self.ran_for) = (self.want_at_rest(&why), Some(0));
+                State::Failed { why }
             }
         }
     }
@@ -111,7 +113,7 @@ impl Service {
     /// A oneshot has done its work: its `start_post` commands from this one on, then its end.
     pub(super) fn after_work(&mut self, index: usize, now: Moment, out: &mut Vec<Action>) -> State {
         let role = Role::Post(index);
-        if hooks::of_role(&self.unit, role).is_some() && self.want == Want::Up {
+        if hooks::of_role(&self.unit, role).is_some() && self.want != Want::Down {
             let life = self.spawn_alone(role, out);
             return State::Preparing { life, role, give_up: self.deadline_of(role, now) };
         }
@@ -148,7 +150,7 @@ impl Service {
         out: &mut Vec<Action>,
     ) -> State {
         let role = Role::StopPost(index);
-        let stays_done = over.why == Why::Completed && self.remains() && self.want == Want::Up;
+        let stays_done = over.why == Why::Completed && self.remains() && self.want != Want::Down;
         let no_time = over.why == Why::Ended(Because::OutOfTime);
         if stays_done || no_time || hooks::of_role(&self.unit, role).is_none() {
             return self.come_to_rest(over, now);

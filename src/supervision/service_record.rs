@@ -22,8 +22,14 @@ impl Service {
         self.times.clone_from(&record.times);
         self.origin.clone_from(&record.origin);
         self.others = (!record.others.is_empty()).then(|| Box::new(record.others.clone()));
-        self.want = if record.wanted { Want::Up } else { Want::Down };
+        self.want = match record.wanted {
+            true => Want::Up,
+            false if record.armed && populated => Want::Up,
+            false if record.armed => Want::Armed,
+            false => Want::Down,
+        };
         self.since = record.since.min(now);
+        self.began = record.began;
         let because = record.because.clone().unwrap_or(Because::Asked);
         let life = || {
             let mut life = Life::new(record.start);
@@ -190,6 +196,8 @@ impl Service {
             state: self.word(),
             since: self.since,
             wanted: self.want_before_shutdown.unwrap_or(self.want) == Want::Up,
+            armed: self.want_before_shutdown.unwrap_or(self.want) == Want::Armed,
+            began: self.began,
             first: life.and_then(Life::first_pid),
             main: self.main_pid(),
             control: match (&self.state, life.map(|life| life.control)) {

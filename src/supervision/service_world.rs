@@ -325,12 +325,14 @@ impl Service {
     /// Nothing is left to be done: it rests, or will be started again.
     pub(super) fn come_to_rest(&mut self, over: Over, now: Moment) -> State {
         let Over { why, up_since, .. } = over;
+        let since = up_since.or(self.began).unwrap_or(self.since);
+        self.ran_for = Some(now.saturating_sub(since));
         match why {
             Why::Ended(ref because) if because.is_wanted() => return State::Down { why },
             _ if self.want == Want::Down => return State::Down { why },
             Why::Completed if self.remains() => return State::Done,
             Why::Ended(ref because) if because.is_final() => {
-                self.want = Want::Down;
+                self.want = self.want_at_rest(&why);
                 return State::Failed { why };
             }
             _ => {}
@@ -371,8 +373,14 @@ impl Service {
         if up_since.is_some_and(|up| now.saturating_sub(up) >= restart.healthy_after) {
             self.attempts = 0;
         }
+        self.again(why, now)
+    }
+
+    /// One more start after a pause, unless there were too many of them.
+    pub(super) fn again(&mut self, why: Why, now: Moment) -> State {
+        let restart = self.unit().restart;
         if restart.max_attempts != 0 && self.attempts >= restart.max_attempts {
-            self.want = Want::Down;
+            self.want = self.want_at_rest(&why);
             let attempts = self.attempts;
             return State::Failed { why: Why::GaveUp { attempts, last: Box::new(why) } };
         }
@@ -383,7 +391,7 @@ impl Service {
 
     /// Comes to rest after an end that nobody wanted and no policy answers.
     pub(super) fn rest(&mut self, why: Why) -> State {
-        self.want = Want::Down;
+        self.want = self.want_at_rest(&why);
         if why.is_failure() { State::Failed { why } } else { State::Down { why } }
     }
 }

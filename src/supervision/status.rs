@@ -235,6 +235,57 @@ pub struct ProcessStatus {
     pub wait_channel: String,
 }
 
+/// A socket of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketStatus {
+    /// The unit.
+    pub unit: String,
+    /// Its name in the unit.
+    pub name: String,
+    /// Where it listens, and for what, in words.
+    pub address: String,
+    /// Whether it is open.
+    pub open: bool,
+    /// Whether the next connection starts the unit.
+    pub watched: bool,
+    /// The unit's state.
+    pub state: StateWord,
+}
+
+/// One timer of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerStatus {
+    /// The unit.
+    pub unit: String,
+    /// The timer, as it is written.
+    pub timer: String,
+    /// When it is due next, in milliseconds since the Unix epoch; absent when it is not armed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// When the unit was last started, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+    /// How the last run ended; empty when it has not, or is not known.
+    pub result: String,
+    /// The unit's state.
+    pub state: StateWord,
+}
+
+/// One path that starts a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// The unit.
+    pub unit: String,
+    /// The path.
+    pub path: String,
+    /// What about it: exists, changed, modified or directory_not_empty.
+    pub condition: String,
+    /// Whether it is looked at.
+    pub watched: bool,
+    /// The unit's state.
+    pub state: StateWord,
+}
+
 /// What became of an order for one unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::activation::Guard;
 use super::condition::Looked;
 use super::name::UnitName;
 use super::record::Record;
@@ -31,6 +32,10 @@ pub(super) struct Slot {
     pub(super) dependents: Vec<UnitName>,
     /// Those that cannot live beside this unit, by its own word or by theirs.
     pub(super) rivals: Vec<UnitName>,
+    /// What the loop was last asked to do about its triggers; `None` before that.
+    pub(super) asked: Option<Guard>,
+    /// What the loop has done about them.
+    pub(super) guarded: Guard,
     pub(super) deadline: Option<Moment>,
 }
 
@@ -75,9 +80,9 @@ impl Supervisor {
         }
     }
 
-    /// Wants every one of `names` up that is enabled and was never started, with what it needs. Of
-    /// those that conflict the first by name is wanted, and none that conflicts with one that is
-    /// wanted already.
+    /// Wants every one of `names` up that is enabled and was never started, with what it needs, or
+    /// armed where something starts it. Of those that conflict the first by name is wanted, and none
+    /// that conflicts with one that is wanted already.
     pub fn start_enabled(&mut self, names: &[UnitName], now: Moment) {
         for name in &names.iter().cloned().collect::<BTreeSet<_>>() {
             let Some(slot) = self.slots.get_mut(name) else {
@@ -92,7 +97,7 @@ impl Supervisor {
                     let why = Why::Ended(Because::Conflicts(rival.to_string()));
                     self.apply(name, Input::Rest(why), now);
                 }
-                None => self.want_up(name, Origin::Enabled, now),
+                None => self.want_begun(name, now),
             }
         }
         self.settle(now);
@@ -305,18 +310,20 @@ impl Supervisor {
             let next = slot.next.take();
             let gone = slot.gone;
             if let Some(unit) = next {
-                self.apply(name, Input::Follow { unit, older: Vec::new() }, now);
+                self.follow(name, unit, Vec::new(), now);
             }
             if gone && !self.undo_gone(name, now) {
                 return;
             }
         }
+        self.keep_guard(name);
         let Some(slot) = self.slots.get(name) else {
             return;
         };
         let because = slot.because.clone();
         match (slot.service.want(), slot.service.state()) {
-            (Want::Up, State::Waiting { until, .. }) if *until > now => {}
+            (Want::Up | Want::Armed, State::Waiting { until, .. }) if *until > now => {}
+            (Want::Armed, State::Waiting { .. }) => self.apply(name, Input::Rearm, now),
             (
                 Want::Up,
                 State::Down { .. } | State::Blocked | State::Waiting { .. } | State::Failed { .. },
@@ -359,6 +366,22 @@ impl Supervisor {
                 | State::Done,
             )
             | (
+                Want::Armed,
+                State::Down { .. }
+                | State::Blocked
+                | State::Looking { .. }
+                | State::Preparing { .. }
+                | State::Starting { .. }
+                | State::Finishing { .. }
+                | State::Up { .. }
+                | State::Reloading { .. }
+                | State::Stopping { .. }
+                | State::Killing { .. }
+                | State::Clearing { .. }
+                | State::Done
+                | State::Failed { .. },
+            )
+            | (
                 Want::Down,
                 State::Down { .. }
                 | State::Failed { .. }
@@ -390,6 +413,7 @@ impl Supervisor {
             return true;
         }
         self.apply(name, Input::End(Because::UnitGone), now);
+        self.keep_guard(name);
         self.slots.remove(name);
         // A record would count for a later unit of this name.
         self.actions.retain(|it| !matches!(it, Action::Save { name: of, .. } if of == name));

@@ -42,6 +42,8 @@ pub enum Origin {
     Asked,
     /// A unit that needs it.
     Needed(String),
+    /// A connection, a timer or a path.
+    Triggered,
 }
 
 /// A start that waits, before it has begun.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::activation::Activation;
 use super::condition::Entry;
 use super::hooks::Hooks;
 use super::name::UnitName;
@@ -51,8 +52,10 @@ pub struct Unit {
     pub hooks: Arc<Hooks>,
     /// Where the daemon writes its main process id; a hint, never a fact.
     pub pid_file: Option<PathBuf>,
-    /// Whether the unit starts when the supervisor starts.
+    /// Whether the unit starts when the supervisor starts, or waits then for what starts it.
     pub enabled: bool,
+    /// What starts it, and the sockets that it is given. Shared and rare.
+    pub activation: Option<Arc<Activation>>,
     /// Everything the forked child sets up before it executes the command.
     /// Shared, because most units say nothing about it.
     pub process: Arc<Process>,

@@ -9,7 +9,9 @@
 //! - nothing was spawned over living processes, and no leaf with processes was given back;
 //! - no service is at rest over living processes;
 //! - if from here on the world behaves (deaths are told, the killed die, time passes), the service
-//!   comes to rest in what is wanted of it, and never waits for ever.
+//!   comes to rest in what is wanted of it, and never waits for ever;
+//! - a socket is open before a service begins, watched while its unit is armed and at rest, and
+//!   closed when nobody wants it; a connection that waits is never left alone, and nothing spins.
 //!
 //! A walk is worth what it catches: plant a bug in the rules, see the trail, take the bug out again.
 
@@ -19,7 +21,7 @@ use std::collections::HashMap;
 
 use super::Want;
 use super::record::Record;
-use super::rig::{unit, with_condition, with_hooks};
+use super::rig::{at_a_path, on_demand, timed, unit, with_condition, with_hooks};
 use super::service::{Service, State};
 use super::status::HealthWord;
 use super::unit::{KillMode, Kind, Limits, Ready, Reload, Restart, RestartPolicy, Stop, Unit};
@@ -30,9 +32,10 @@ impl World {
     /// From here on the world behaves: what was killed dies, deaths are told, time passes. The
     /// service must come to rest in what is wanted of it.
     fn behave(&mut self) -> Result<(), String> {
-        self.spawns_fail = false;
+        (self.spawns_fail, self.cannot_listen) = (false, false);
         for _ in 0..40 {
             while self.take(Move::Execute)? {}
+            self.take(Move::Accept)?;
             if self.killed {
                 for member in self.members.drain(..) {
                     self.dead.push((member.pid, Exit::Signal { number: 9, core: false }));
@@ -94,9 +97,8 @@ impl World {
     fn is_as_wanted(&self) -> bool {
         let service = self.supervisor.service("web").unwrap();
         match (self.want(), service.state()) {
-            (Want::Down, State::Down { .. } | State::Failed { .. }) | (Want::Up, State::Done) => {
-                true
-            }
+            (Want::Down | Want::Armed, State::Down { .. } | State::Failed { .. })
+            | (Want::Up, State::Done) => true,
             (Want::Up, State::Up { .. }) => {
                 let well = matches!(service.health(), None | Some(HealthWord::Healthy));
                 !self.members.is_empty() && well
@@ -110,6 +112,7 @@ impl World {
         let state = (
             (&self.members, &self.dead, self.spawns_fail, self.killed, self.start, self.now),
             (&self.passed, self.look, self.owed, &self.unit.command, &self.care),
+            (self.pending, self.guard, self.cannot_listen, self.begun),
         );
         let service = self.supervisor.service("web").map(Service::without_history);
         let saved = self.saved.as_ref().map(Record::without_history);
@@ -238,4 +241,48 @@ fn every_order_of_events_keeps_the_promises_of_oneshot_that_remains() {
 #[test]
 fn every_order_of_events_keeps_the_promises_of_notify() {
     walk_kind(Kind::Notify);
+}
+
+/// With a socket that starts it: the walk is less deep, because there are more moves.
+fn walk_on_demand(kind: Kind, policy: RestartPolicy) {
+    walk_triggered(on_demand(Unit { kind, ..unit() }), policy);
+}
+
+fn walk_triggered(unit: Unit, policy: RestartPolicy) {
+    let kind = unit.kind;
+    let unit = Unit { restart: Restart { policy, ..unit.restart }, ..unit };
+    let other = Unit { command: vec!["/bin/other".into()], ..unit.clone() };
+    let worlds = walk(&unit, None, 8) + walk(&unit, Some(other), 6);
+    assert!(worlds > 10_000, "only {worlds} worlds were tried");
+    println!("{kind:?}, triggered: {worlds} worlds");
+}
+
+#[test]
+fn every_order_of_events_and_connections_keeps_the_promises() {
+    walk_on_demand(Kind::Auto, RestartPolicy::OnFailure);
+}
+
+#[test]
+fn every_order_of_events_and_connections_keeps_the_promises_without_restarts() {
+    walk_on_demand(Kind::Simple, RestartPolicy::No);
+}
+
+#[test]
+fn every_order_of_events_and_connections_keeps_the_promises_with_all_restarts() {
+    walk_on_demand(Kind::Notify, RestartPolicy::Always);
+}
+
+#[test]
+fn every_order_of_events_and_times_keeps_the_promises_of_a_timer() {
+    let kind = Kind::Oneshot { remain_after_exit: false };
+    for policy in [RestartPolicy::No, RestartPolicy::OnFailure] {
+        walk_triggered(timed(Unit { kind, ..unit() }), policy);
+    }
+}
+
+#[test]
+fn every_order_of_events_and_files_keeps_the_promises_of_a_path() {
+    let kind = Kind::Oneshot { remain_after_exit: false };
+    walk_triggered(at_a_path(Unit { kind, ..unit() }), RestartPolicy::No);
+    walk_triggered(at_a_path(unit()), RestartPolicy::OnFailure);
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::activation::{Activation, Guard, Trigger};
 use super::condition::Looked;
 use super::plan::{Found, Wish};
 use super::record::Record;
@@ -40,6 +41,15 @@ pub struct World {
     /// The leaf was killed; its members will die.
     pub killed: bool,
     pub saved: Option<Record>,
+    /// A connection waits in the queue of the unit's socket.
+    pub pending: bool,
+    /// What the rules asked for last.
+    pub guard: Guard,
+    pub cannot_listen: bool,
+    /// Times that it could not be watched: a try counts like a restart.
+    pub tries: u32,
+    /// When it last began, unless somebody has given a reason to begin again since.
+    pub begun: Option<Moment>,
     /// Back-offs that ended in a start since a person's last order.
     pub restarted: u32,
     /// The look at the conditions that was not answered yet.
@@ -78,11 +88,14 @@ pub enum Move {
     KeepAlive,
     Trigger,
     SupervisorRestarts,
+    Connect,
+    Accept,
+    ToggleListenFailure,
     ChangeUnit,
     AnswerLook(bool),
 }
 
-pub const MOVES: [Move; 29] = [
+pub const MOVES: [Move; 32] = [
     Move::Order(Order::Start),
     Move::Order(Order::Stop),
     Move::Order(Order::Restart),
@@ -109,6 +122,9 @@ pub const MOVES: [Move; 29] = [
     Move::KeepAlive,
     Move::Trigger,
     Move::SupervisorRestarts,
+    Move::Connect,
+    Move::Accept,
+    Move::ToggleListenFailure,
     Move::ChangeUnit,
     Move::AnswerLook(true),
     Move::AnswerLook(false),
@@ -118,7 +134,7 @@ impl World {
     pub fn new(unit: Unit) -> Self {
         let mut supervisor = Supervisor::default();
         supervisor.load(vec![unit.clone()], 0);
-        Self {
+        let mut world = Self {
             unit,
             other: None,
             supervisor,
@@ -130,13 +146,23 @@ impl World {
             spawns_fail: false,
             killed: false,
             saved: None,
+            pending: false,
+            guard: Guard::Off,
+            cannot_listen: false,
+            tries: 0,
+            begun: None,
             restarted: 0,
             look: None,
             passed: BTreeSet::new(),
             owed: false,
             care: Care::default(),
             trail: Vec::new(),
+        };
+        if world.unit.activation.is_some() {
+            world.supervisor.start_enabled(&[world.unit.name.clone()], 0);
+            world.perform().unwrap();
         }
+        world
     }
 
     pub fn want(&self) -> Want {
@@ -156,8 +182,9 @@ impl World {
                 if self.supervisor.ask(order, "web", self.now).is_err() {
                     return Ok(false);
                 }
+                self.begun = None;
                 if order != Order::Reload {
-                    self.restarted = 0;
+                    (self.restarted, self.tries) = (0, 0);
                 }
                 self.perform()?;
             }
@@ -252,6 +279,7 @@ impl World {
                     return Ok(false);
                 };
                 self.supervisor = Supervisor::default();
+                (self.guard, self.begun) = (Guard::Off, None);
                 self.supervisor.load(vec![self.unit.clone()], self.now);
                 // Deaths that were not told are buried by somebody else, and nobody looks any more.
                 self.dead.clear();
@@ -267,6 +295,31 @@ impl World {
                 if self.members.is_empty() && service.life().is_some() && !self.spawns_fail {
                     return Err("took over an empty leaf as alive".into());
                 }
+            }
+            Move::Connect => {
+                if self.guard == Guard::Off || self.pending {
+                    return Ok(false);
+                }
+                // A timer that is due leaves nothing behind that waits.
+                let activation = self.unit.activation.as_deref();
+                self.pending = activation.is_some_and(|it| it.timers.is_empty());
+                self.begun = None;
+                if self.guard == Guard::Watched {
+                    self.supervisor.trigger("web", Trigger::Fresh, self.now);
+                    self.perform()?;
+                }
+            }
+            Move::Accept => {
+                let runs = self.members.iter().any(|member| member.executed);
+                if !runs || !std::mem::take(&mut self.pending) {
+                    return Ok(false);
+                }
+            }
+            Move::ToggleListenFailure => {
+                if self.unit.activation.is_none() {
+                    return Ok(false);
+                }
+                self.cannot_listen = !self.cannot_listen;
             }
             Move::ChangeUnit => {
                 let Some(other) = self.other.take() else {
@@ -289,6 +342,26 @@ impl World {
             }
         }
         Ok(true)
+    }
+
+    /// What must be done about the triggers, by what lives and what is wanted.
+    fn check_guard(&self) -> Result<(), String> {
+        let service = self.supervisor.service("web").unwrap();
+        let word = service.word();
+        let wanted = match service.want() {
+            _ if self.unit.activation.is_none() => Guard::Off,
+            _ if word.is_alive() => Guard::Held,
+            Want::Up => Guard::Held,
+            Want::Armed if matches!(word, StateWord::Down | StateWord::Failed) => Guard::Watched,
+            Want::Armed | Want::Down => Guard::Off,
+        };
+        if self.guard != wanted {
+            return Err(format!("{:?} where {wanted:?} must be: {:?}", self.guard, service));
+        }
+        if self.guard == Guard::Watched && self.pending {
+            return Err("a connection waits, and nobody starts".into());
+        }
+        Ok(())
     }
 
     /// The unit file changes, and is read again: that leaves what lives alone.
@@ -315,6 +388,26 @@ impl World {
             return Err(format!("older keys: {:?}", service.older_keys()));
         }
         Ok(())
+    }
+
+    /// Does what is asked about the triggers, and says what is there already.
+    fn set_guard(&mut self, guard: Guard) {
+        self.guard = guard;
+        let name = self.unit.name.clone();
+        let listens = self.unit.activation.as_deref().is_some_and(Activation::listens_on_demand);
+        // A socket that is closed loses who waits; a file stays.
+        self.pending &= guard != Guard::Off || !listens;
+        match guard {
+            Guard::Watched if self.cannot_listen => {
+                self.tries += 1;
+                self.supervisor.cannot_arm(&name, "no socket".into(), self.now);
+            }
+            Guard::Held if self.cannot_listen => {}
+            _ => self.supervisor.guarded(&name, guard, self.now),
+        }
+        if guard == Guard::Watched && self.pending && !self.cannot_listen {
+            self.supervisor.trigger("web", Trigger::Standing, self.now);
+        }
     }
 
     fn join(&mut self, role: Option<Role>) -> Pid {
@@ -381,6 +474,7 @@ impl World {
             return Err("up before its start_post commands were over".into());
         }
         self.check_care()?;
+        self.check_guard()?;
         let most = self.unit.restart.max_attempts;
         if most != 0 && service.record().attempts > most {
             return Err(format!("started again more than {most} times without a healthy run"));
@@ -395,6 +489,14 @@ impl World {
         match action {
             Action::Spawn { start, role, .. } => {
                 self.may_spawn(role)?;
+                if role == Role::First && self.unit.activation.is_some() {
+                    if self.guard != Guard::Held {
+                        return Err(format!("began with its sockets {:?}", self.guard));
+                    }
+                    if self.begun.replace(self.now) == Some(self.now) {
+                        return Err("began twice at one moment: it spins".into());
+                    }
+                }
                 if role == Role::First || start != self.start {
                     if !self.members.is_empty() {
                         return Err("spawned over living processes".into());
@@ -417,9 +519,12 @@ impl World {
                     return Err("gave back a leaf with processes".into());
                 }
             }
+            Action::Guard { guard, .. } => self.set_guard(guard),
             Action::Save { record, .. } => self.saved = Some(*record),
             Action::Changed { to: StateWord::Failed, why, .. }
-                if why.contains("given up") && self.restarted < self.unit.restart.max_attempts =>
+                if why.contains("given up")
+                    && !why.contains("no socket")
+                    && self.tries + self.restarted < self.unit.restart.max_attempts =>
             {
                 return Err(format!("given up after {} restarts", self.restarted));
             }

@@ -1,6 +1,7 @@
 //! What is wanted of whom because of whom, and who keeps whom from it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::graph;
 use super::name::UnitName;
@@ -9,9 +10,12 @@ use super::service_life::First;
 use super::status::{HealthWord, StateWord};
 use super::supervisor::Supervisor;
 use super::times::Origin;
-use super::unit::{Condition, Need};
+use super::unit::{Condition, Need, Unit};
 use super::why::{Because, Obstacle, Why};
 use super::{Action, Moment, Want};
+
+/// One to be wanted up, in which condition somebody else needs it, and who wants it.
+type Wanted = (UnitName, Option<Condition>, Origin);
 
 impl Supervisor {
     /// What keeps a service from starting, first what waiting will not help.
@@ -39,6 +43,10 @@ impl Supervisor {
         };
         let service = &slot.service;
         let wait = Some(Obstacle::NotYet(need.unit.clone()));
+        // A connection waits in the socket's queue until the service is up.
+        if slot.listens() && need.condition != Condition::ServiceCompletedSuccessfully {
+            return None;
+        }
         match (service.state(), need.condition) {
             (state, condition) if has_completed(state, Some(condition)) => None,
             (State::Up { .. } | State::Reloading { .. }, Condition::ServiceStarted) => None,
@@ -56,14 +64,16 @@ impl Supervisor {
             (
                 State::Down { why: Why::Skipped(_) },
                 Condition::ServiceStarted | Condition::ServiceHealthy,
-            ) if service.want() == Want::Down => None,
-            (State::Down { why: Why::Skipped(_) }, _) if service.want() == Want::Down => {
+            ) if service.want() != Want::Up => None,
+            (State::Down { why: Why::Skipped(_) }, _) if service.want() != Want::Up => {
                 never("was skipped")
             }
             // An optional one that already failed once holds nobody up.
             (State::Waiting { .. }, _) if !need.required => None,
-            (State::Failed { .. }, _) if service.want() == Want::Down => never("failed"),
-            (State::Down { .. }, _) if service.want() == Want::Down => never("is down"),
+            (State::Down { .. } | State::Failed { .. }, _) if slot.will_listen() => wait,
+            (State::Waiting { .. }, _) if service.want() == Want::Armed => wait,
+            (State::Failed { .. }, _) if service.want() != Want::Up => never("failed"),
+            (State::Down { .. }, _) if service.want() != Want::Up => never("is down"),
             (State::Blocked, _) if slot.stuck => never("is blocked"),
             _ => wait,
         }
@@ -120,23 +130,16 @@ impl Supervisor {
             return;
         };
         let service = &slot.service;
-        if service.want() == Want::Down || service.life().is_some() {
+        if service.want() != Want::Up || service.life().is_some() {
             return;
         }
-        let needs = service.unit().needs.clone();
-        for need in needs {
-            let other = self.slots.get(&need.unit).map(|slot| &slot.service);
-            let is_there = other.is_none_or(|other| {
-                other.want() == Want::Up || has_completed(other.state(), Some(need.condition))
-            });
-            if !is_there {
-                self.want_up(&need.unit, Origin::Needed(name.to_owned()), now);
-            }
-        }
+        let unit = Arc::clone(service.unit());
+        let wanted = self.want_needs(&unit);
+        self.stop_rivals(&wanted, now);
     }
 
     /// Changes what is wanted, and keeps it for the next supervisor where no change of state will.
-    fn set_want(&mut self, name: &UnitName, want: Want, origin: Option<Origin>) {
+    pub(super) fn set_want(&mut self, name: &UnitName, want: Want, origin: Option<Origin>) {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
@@ -147,25 +150,39 @@ impl Supervisor {
         let record = service.record();
         // One at rest that is to run changes its state at once.
         let stays =
-            want == Want::Down || service.life().is_some() || service.word() == StateWord::Done;
+            want != Want::Up || service.life().is_some() || service.word() == StateWord::Done;
         if stays && record != before {
             self.actions.push(Action::Save { name: name.clone(), record: Box::new(record) });
         }
         self.wake_around(name);
     }
 
-    /// Wants it up, with what it needs, and down what cannot live beside any of them.
+    /// Wants it up, with what it needs, and down what cannot live beside any of them. What a person
+    /// named is started in any case; what it needs, only if it is not there.
     pub(super) fn want_up(&mut self, name: &UnitName, origin: Origin, now: Moment) {
+        let wanted = self.want_all(vec![(name.clone(), None, origin)], true);
+        self.stop_rivals(&wanted, now);
+    }
+
+    /// Wants up what this unit needs and is not there. Gives who is wanted now; their rivals are the
+    /// caller's to stop.
+    pub(super) fn want_needs(&mut self, unit: &Unit) -> BTreeSet<UnitName> {
+        let by = || Origin::Needed(unit.name.to_string());
+        let needs = unit.needs.iter().map(|need| (need.unit.clone(), Some(need.condition), by()));
+        self.want_all(needs.collect(), false)
+    }
+
+    /// The first is started in any case where `first` says so. Gives who is wanted now.
+    fn want_all(&mut self, mut open: Vec<Wanted>, mut first: bool) -> BTreeSet<UnitName> {
         let mut wanted = BTreeSet::new();
-        // What a person named is started in any case; what it needs, only if it is not there.
-        let mut open = vec![(name.clone(), None, origin)];
-        let mut first = true;
         while let Some((name, condition, origin)) = open.pop() {
             let Some(slot) = self.slots.get(&name) else {
                 continue;
             };
-            let is_there =
-                slot.service.want() == Want::Up || has_completed(slot.service.state(), condition);
+            let is_there = slot.service.want() == Want::Up
+                || (slot.waits_for_connections()
+                    && condition != Some(Condition::ServiceCompletedSuccessfully))
+                || has_completed(slot.service.state(), condition);
             if first || !is_there {
                 let needs = slot.service.unit().needs.iter();
                 let by = || Origin::Needed(name.to_string());
@@ -175,7 +192,7 @@ impl Supervisor {
             }
             first = false;
         }
-        self.stop_rivals(&wanted, now);
+        wanted
     }
 
     pub(super) fn want_down(&mut self, name: &UnitName, because: &Because, now: Moment) {
@@ -187,11 +204,13 @@ impl Supervisor {
             };
             let dependents = slot.dependents.clone();
             // One that is down already may stand between: those behind it are stopped all the same.
-            if slot.service.want() == Want::Up || because == Because::Asked {
+            if slot.service.want() != Want::Down || because == Because::Asked {
                 slot.because = because.clone();
-                let restarts = slot.service.is_ending_because(&Because::Restart);
+                // One that waits for what starts it is at rest, and must say why it does so no more.
+                let ends_now = slot.service.is_ending_because(&Because::Restart)
+                    || slot.service.want() == Want::Armed;
                 self.set_want(&name, Want::Down, None);
-                if restarts {
+                if ends_now {
                     self.apply(&name, Input::End(because), now);
                 }
             }

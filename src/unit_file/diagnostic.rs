@@ -196,6 +196,11 @@ impl<'a> Report<'a> {
         Self { sources, key: None, open: Vec::new(), found: Vec::new() }
     }
 
+    /// How many were found so far.
+    pub fn count(&self) -> usize {
+        self.found.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::activation::ActivationDraft;
 use super::diagnostic::{Place, Report};
 use super::hooks;
 use super::identity::Identity;
@@ -54,6 +55,7 @@ pub(super) struct Draft {
     pub enabled: Option<bool>,
     pub delegate: Option<bool>,
     pub care: Care,
+    pub activation: ActivationDraft,
 }
 
 /// SIGTERM (signal(7)).
@@ -67,6 +69,7 @@ impl Draft {
         let restart = self.finish_restart(kind, report);
         let reload = self.finish_reload(report);
         self.finish_identity(report);
+        let activation = self.finish_activation(kind, report);
         if let Some(path) = self.tty.take() {
             self.process.stdin = Stdin::Tty(path);
         }
@@ -109,6 +112,7 @@ impl Draft {
             hooks,
             pid_file: self.pid_file.take(),
             enabled: self.enabled.unwrap_or(true),
+            activation,
             process: shared(std::mem::take(&mut self.process)),
             limits: std::mem::take(&mut self.limits),
             delegate: self.delegate.unwrap_or(false),
@@ -131,6 +135,10 @@ impl Draft {
     fn finish_kind(&self, report: &mut Report<'_>) -> Kind {
         match self.kind {
             Some(Kind::Oneshot { .. }) => {
+                Kind::Oneshot { remain_after_exit: self.remain_after_exit.unwrap_or(false) }
+            }
+            // What is due is work that ends.
+            None if self.place("timer").is_some() && self.place("type").is_none() => {
                 Kind::Oneshot { remain_after_exit: self.remain_after_exit.unwrap_or(false) }
             }
             kind => {

@@ -10,6 +10,7 @@
 //! which files of the unit directories count, `instances` which instances there are to be, and
 //! `directory` reads them all.
 
+mod activation;
 mod condition;
 mod depends;
 mod diagnostic;
@@ -25,6 +26,7 @@ mod keys;
 mod merge;
 mod node;
 mod parts;
+mod paths;
 mod pattern;
 mod places;
 mod plain;
@@ -38,9 +40,11 @@ mod service;
 mod show;
 mod signal;
 mod size;
+mod sockets;
 mod specifier;
 mod survey;
 mod template;
+mod timer;
 pub(crate) mod tree;
 mod ulimits;
 mod words;

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tempfile::TempDir;
 use treeward::protocol::listener::Listener;
 use treeward::protocol::message::{
-    Changed, Listing, Outcomes, Planned, Signalled, Statuses, Version, Versioned, Web,
+    Activations, Changed, Listing, Outcomes, Planned, Signalled, Statuses, Version, Versioned, Web,
 };
 use treeward::protocol::server::{CallId, Incoming, Server};
 use treeward::protocol::{Failure, Reply, Request};
@@ -19,7 +19,7 @@ use treeward::supervision::diff::{KeyChange, When};
 use treeward::supervision::nodes::Node;
 use treeward::supervision::plan::{Deed, Step, Wish};
 use treeward::supervision::status::{
-    Change, Mask, Outcome, Problem, ProcessStatus, StateWord, Status, Summary,
+    Change, Mask, Outcome, Problem, ProcessStatus, SocketStatus, StateWord, Status, Summary,
 };
 
 /// A running service; ends with this value.
@@ -152,6 +152,18 @@ impl Canned {
                 Ok(_) => Err(Failure::NotRunning { unit }),
                 Err(failure) => Err(failure),
             },
+            Request::Activations => Ok(Reply::Activations(Activations {
+                sockets: vec![SocketStatus {
+                    unit: "nginx".into(),
+                    name: "http".into(),
+                    address: "*:80".into(),
+                    open: true,
+                    watched: false,
+                    state: StateWord::Up,
+                }],
+                timers: vec![],
+                paths: vec![],
+            })),
             Request::ReadUnits(wish) | Request::Plan(wish) => Ok(Reply::Planned(planned(&wish))),
             Request::Graph => Ok(Reply::Web(Web { now: 10_000, wall: 20_000, units: nodes() })),
             Request::Version => Ok(Reply::Version(Versioned { version: version() })),

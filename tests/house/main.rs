@@ -15,11 +15,14 @@
 //! - `reload`: unit files that change under services that live.
 //! - `findings`: what a machine lacks of what a unit needs.
 //! - `power`: going down for an init, and cgroups that services divide.
+//! - `paths`: files and directories that start units.
 //! - `pid_files`: what a PID file may say.
 //! - `birth`: what a service finds when it is born.
 //! - `survival`: the supervisor killed, doubled, idle, or without rights.
+//! - `timers`: units that are due.
 //! - `upgrade`: the supervisor replaced while people wait.
 //! - `client`: `slc` and the socket.
+//! - `sockets`: sockets that services are given, and connections that start them.
 //! - `strangers`: what other users can do and see.
 
 #[path = "mod.rs"]
@@ -36,13 +39,16 @@ mod health;
 mod hooks;
 mod nasty;
 mod order;
+mod paths;
 mod pid_files;
 mod power;
 mod readiness;
 mod reload;
 mod restarting;
+mod sockets;
 mod stopping;
 mod strangers;
 mod survival;
 mod templates;
+mod timers;
 mod upgrade;

@@ -126,6 +126,7 @@ impl House {
             ("--units", self.path("units")),
             ("--run-dir", self.path("run")),
             ("--log-dir", self.path("log")),
+            ("--state-dir", self.path("state")),
             ("--cgroup-root", cgroup),
         ] {
             arguments.push(option.to_owned());

@@ -304,4 +304,48 @@ fn a_sibling_that_hangs_does_not_hide_who_has_executed_a_program() {
     }
 }
 
+#[test]
+fn sockets_are_passed_from_3_on_with_the_childs_own_process_id_and_nothing_else_is() {
+    use std::os::unix::net::UnixDatagram;
+    let tree = TestTree::new("sockets");
+    // More than there are low numbers free: some stand where others belong, and so does the pipe.
+    let sockets: Vec<UnixDatagram> = (0..60).map(|_| UnixDatagram::unbound().unwrap()).collect();
+    // The last comes first.
+    let borrowed: Vec<_> = sockets.iter().rev().map(AsFd::as_fd).collect();
+    let script = "echo $LISTEN_PID $$ $LISTEN_FDS; echo $LISTEN_FDNAMES; cd /proc/$$/fd; \
+                  for fd in *; do echo $fd $(stat -Lc %i $fd); done";
+    let mut asked = shell(script);
+    asked.sockets = (0..60).map(|at| format!("s{at}")).collect();
+    asked.environment.push(("LISTEN_PID".into(), "1".into()));
+    for how in [How::IntoCgroup, How::WriteProcs] {
+        let leaf = tree.leaf();
+        let output = tempfile::NamedTempFile::new().unwrap();
+        let prepared = Prepared::new(&asked).unwrap();
+        let dir = leaf.open().unwrap();
+        let mut batch = Batch::new(bytes_for(&prepared)).unwrap();
+        let file = output.as_file().as_fd();
+        let child = spawn_with(&mut batch, &prepared, dir.as_fd(), Some(file), &borrowed, how);
+        let child = child.unwrap();
+        batch.seal();
+        let end = eventually("the end", || super::super::reap::bury(child.pid));
+        let said = fs::read_to_string(output.path()).unwrap();
+        assert_eq!(end, ExitStatus::Code(0), "{said}");
+        assert_eq!(batch.report(child.line, true), Report::Executed);
+        let mut lines = said.lines();
+        assert_eq!(lines.next().unwrap(), format!("{0} {0} 60", child.pid));
+        assert_eq!(lines.next().unwrap(), asked.sockets.join(":"));
+        let mut seen: Vec<(usize, u64)> = Vec::new();
+        for line in lines {
+            let (fd, inode) = line.split_once(' ').unwrap();
+            seen.extend(inode.parse().ok().map(|inode| (fd.parse().unwrap(), inode)));
+        }
+        seen.sort_unstable();
+        let inode = |fd: &UnixDatagram| nix::sys::stat::fstat(fd).unwrap().st_ino;
+        let expected = sockets.iter().rev().enumerate().map(|(at, it)| (at + 3, inode(it)));
+        // Behind them is the directory that the shell reads.
+        let passed: Vec<_> = seen.into_iter().filter(|(fd, _)| (3..63).contains(fd)).collect();
+        assert_eq!(passed, expected.collect::<Vec<_>>());
+    }
+}
+
 mod thousand;

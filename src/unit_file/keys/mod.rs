@@ -1,6 +1,7 @@
 //! The known keys, in tables by subject. Reading, "expected ...", "did you mean ...?" and the schema
 //! for editors all go through [`known`], so none of them can drift from what is really read.
 
+mod activation;
 mod care;
 mod foreign;
 mod form;
@@ -15,7 +16,8 @@ use foreign::{FOREIGN, Meant};
 use form::Form;
 
 /// Every table of keys there is: a new subject brings a file of its own, and a line here.
-const TABLES: &[&[Key]] = &[table::KEYS, care::KEYS, hooks::KEYS, template::KEYS];
+const TABLES: &[&[Key]] =
+    &[table::KEYS, care::KEYS, hooks::KEYS, activation::KEYS, template::KEYS];
 
 /// All known keys, in the order in which they are shown.
 fn known() -> impl Iterator<Item = &'static Key> + Clone {
