@@ -392,8 +392,6 @@ fn every_example_of_a_key_is_read() {
     for key in about() {
         for example in key.examples {
             let context = match key.name {
-                // Only a template has these.
-                "parameters" | "instances" => continue,
                 "command" => "",
                 "activation" => "command: a\nsockets: {http: 80}\n",
                 "remain_after_exit" => "command: a\ntype: oneshot\n",

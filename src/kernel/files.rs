@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
@@ -210,6 +210,18 @@ pub fn secure_dir(path: &Path) -> Result<(), Error> {
     }
     let subject = format!("{} (owned by user {owner}, mode {mode:04o})", path.display());
     Err(Error::new("trust the directory", subject, Errno::EPERM))
+}
+
+/// `/dev/null`, opened once.
+pub fn dev_null() -> Result<BorrowedFd<'static>, Error> {
+    static NULL: OnceLock<File> = OnceLock::new();
+    if let Some(null) = NULL.get() {
+        return Ok(null.as_fd());
+    }
+    let path = Path::new("/dev/null");
+    let null = File::options().read(true).write(true).open(path);
+    let null = null.map_err(|e| Error::io("open", path, &e))?;
+    Ok(NULL.get_or_init(|| null).as_fd())
 }
 
 #[cfg(test)]

@@ -6,16 +6,18 @@
 //! `child_memory`.
 #![allow(unsafe_code)]
 
+mod how;
+
 use std::ffi::c_char;
-use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+
+pub use how::How;
 
 pub use super::program::{PrepareError, Prepared, Program, User, lookup_user};
 pub use super::report::{Batch, Line, Report, Stage};
@@ -24,6 +26,7 @@ use super::Error;
 use super::cgroup::Tree;
 use super::child_memory::{ChildMemory, size_of_texts};
 use super::child_sockets::Sockets;
+use super::files;
 use super::leaf::Leaf;
 use super::reap::{ExitStatus, bury_when_dead};
 use super::report::{READY, failure};
@@ -37,27 +40,6 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// The highest signal number there is.
 const LAST_SIGNAL: i32 = 64;
-
-/// How a child gets into its leaf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
-    /// It is born there (CLONE_INTO_CGROUP, Linux 5.7).
-    IntoCgroup,
-    /// It moves itself there before anything else. Slower by milliseconds when alone; for kernels
-    /// where [`probe`] finds that the first does not work.
-    WriteProcs,
-}
-
-impl How {
-    /// In a word.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::IntoCgroup => "clone3 into the cgroup",
-            Self::WriteProcs => "cgroup.procs",
-        }
-    }
-}
 
 /// A child that is on its way to its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +78,7 @@ pub fn spawn_with(
     sockets: &[BorrowedFd],
     how: How,
 ) -> Result<Child, Error> {
-    let null = dev_null()?;
+    let null = files::dev_null()?;
     let program = || prepared.argv.first().map_or_else(String::new, |c| format!("for {c:?}"));
     let procs = match how {
         How::IntoCgroup => None,
@@ -147,18 +129,6 @@ fn born_alive(leaf: &Leaf) -> Result<bool, Error> {
     };
     leaf.remove()?;
     Ok(born)
-}
-
-/// `/dev/null`, opened once.
-fn dev_null() -> Result<BorrowedFd<'static>, Error> {
-    static NULL: OnceLock<File> = OnceLock::new();
-    if let Some(null) = NULL.get() {
-        return Ok(null.as_fd());
-    }
-    let path = Path::new("/dev/null");
-    let null = File::options().read(true).write(true).open(path);
-    let null = null.map_err(|e| Error::io("open", path, &e))?;
-    Ok(NULL.get_or_init(|| null).as_fd())
 }
 
 fn open_procs(leaf: BorrowedFd) -> Result<OwnedFd, Error> {

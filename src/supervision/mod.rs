@@ -91,6 +91,7 @@ mod service_record;
 mod service_time;
 mod service_world;
 pub mod socket_conflicts;
+pub mod state;
 pub mod status;
 pub mod supervisor;
 pub mod timers;
@@ -103,6 +104,8 @@ pub mod unit;
 mod walk;
 #[cfg(test)]
 mod walk_care;
+#[cfg(test)]
+mod walk_perform;
 #[cfg(test)]
 mod walk_world;
 mod wants;

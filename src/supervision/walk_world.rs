@@ -8,13 +8,13 @@ use super::activation::{Activation, Guard, Trigger};
 use super::condition::Looked;
 use super::plan::{Found, Wish};
 use super::record::Record;
-use super::service::State;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
 use super::unit::{Ready, Unit};
 use super::walk_care::Care;
+use super::walk_perform::hook;
 use super::why::Exit;
-use super::{Action, Event, Moment, Notice, Order, Pid, Role, Want};
+use super::{Event, Moment, Notice, Order, Pid, Role, Want};
 
 /// One living process of the leaf.
 #[derive(Debug, Clone, PartialEq)]
@@ -345,7 +345,7 @@ impl World {
     }
 
     /// What must be done about the triggers, by what lives and what is wanted.
-    fn check_guard(&self) -> Result<(), String> {
+    pub(super) fn check_guard(&self) -> Result<(), String> {
         let service = self.supervisor.service("web").unwrap();
         let word = service.word();
         let wanted = match service.want() {
@@ -391,7 +391,7 @@ impl World {
     }
 
     /// Does what is asked about the triggers, and says what is there already.
-    fn set_guard(&mut self, guard: Guard) {
+    pub(super) fn set_guard(&mut self, guard: Guard) {
         self.guard = guard;
         let name = self.unit.name.clone();
         let listens = self.unit.activation.as_deref().is_some_and(Activation::listens_on_demand);
@@ -410,7 +410,7 @@ impl World {
         }
     }
 
-    fn join(&mut self, role: Option<Role>) -> Pid {
+    pub(super) fn join(&mut self, role: Option<Role>) -> Pid {
         let pid = self.next_pid;
         self.next_pid += 1;
         self.members.push(Member { pid, role, executed: role.is_none() });
@@ -441,173 +441,5 @@ impl World {
             while self.take(Move::TellDeath)? {}
         }
         Ok(died)
-    }
-
-    /// Does what the supervisor asks for, and checks the invariants.
-    pub(super) fn perform(&mut self) -> Result<(), String> {
-        loop {
-            let actions = self.supervisor.take_actions();
-            if actions.is_empty() {
-                break;
-            }
-            for action in actions {
-                self.perform_one(action)?;
-            }
-        }
-        let service = self.supervisor.service("web").unwrap();
-        if service.life().is_none() && !self.members.is_empty() {
-            return Err(format!("at rest over living processes: {:?}", service.state()));
-        }
-        if service.restarts() != self.restarted {
-            return Err(format!("{} restarts, counted {}", self.restarted, service.restarts()));
-        }
-        let rests = matches!(
-            service.state(),
-            State::Down { .. } | State::Waiting { .. } | State::Failed { .. }
-        );
-        if rests && self.owed && !self.unit.hooks.stop_post.is_empty() {
-            return Err("at rest without its stop_post commands".into());
-        }
-        let posts = 0..self.unit.hooks.start_post.len();
-        let is_up = matches!(service.state(), State::Up { .. } | State::Done);
-        if is_up && !posts.into_iter().all(|at| self.passed.contains(&('o', at))) {
-            return Err("up before its start_post commands were over".into());
-        }
-        self.check_care()?;
-        self.check_guard()?;
-        let most = self.unit.restart.max_attempts;
-        if most != 0 && service.record().attempts > most {
-            return Err(format!("started again more than {most} times without a healthy run"));
-        }
-        Ok(())
-    }
-
-    fn perform_one(&mut self, action: Action) -> Result<(), String> {
-        if let Action::Changed { to, why, .. } = &action {
-            self.care_changed(*to, why)?;
-        }
-        match action {
-            Action::Spawn { start, role, .. } => {
-                self.may_spawn(role)?;
-                if role == Role::First && self.unit.activation.is_some() {
-                    if self.guard != Guard::Held {
-                        return Err(format!("began with its sockets {:?}", self.guard));
-                    }
-                    if self.begun.replace(self.now) == Some(self.now) {
-                        return Err("began twice at one moment: it spins".into());
-                    }
-                }
-                if role == Role::First || start != self.start {
-                    if !self.members.is_empty() {
-                        return Err("spawned over living processes".into());
-                    }
-                    self.start = start;
-                    self.killed = false;
-                    self.dead.clear();
-                }
-                let event = if self.spawns_fail {
-                    Event::SpawnFailed { role, reason: "EAGAIN".into(), passing: true }
-                } else {
-                    let pid = self.join(Some(role));
-                    Event::Spawned { role, pid }
-                };
-                self.supervisor.handle("web", start, event, self.now);
-            }
-            Action::KillTree { start, .. } => self.killed |= start == self.start,
-            Action::RemoveLeaf { start, .. } => {
-                if start == self.start && !self.members.is_empty() {
-                    return Err("gave back a leaf with processes".into());
-                }
-            }
-            Action::Guard { guard, .. } => self.set_guard(guard),
-            Action::Save { record, .. } => self.saved = Some(*record),
-            Action::Changed { to: StateWord::Failed, why, .. }
-                if why.contains("given up")
-                    && !why.contains("no socket")
-                    && self.tries + self.restarted < self.unit.restart.max_attempts =>
-            {
-                return Err(format!("given up after {} restarts", self.restarted));
-            }
-            Action::Changed { from: StateWord::Waiting, to: StateWord::Starting, .. } => {
-                self.restarted += 1;
-            }
-            Action::Check { start, number, purpose, .. } => {
-                self.care.check_begins(start, number, purpose)?;
-            }
-            Action::EndCheck { start, number, .. } => self.care.check_is_ended(start, number),
-            Action::Health { .. } => {}
-            Action::SetLimits { unit } => {
-                if self.start == 0
-                    || unit.limits != self.supervisor.service("web").unwrap().unit().limits
-                {
-                    return Err(
-                        "limits are set on a cgroup that is not there, or other ones".into()
-                    );
-                }
-            }
-            Action::Look { number, .. } => self.look = Some(number),
-            Action::Signal { .. }
-            | Action::Report { .. }
-            | Action::Weigh { .. }
-            | Action::ReportStuck { .. }
-            | Action::FindMain { .. }
-            | Action::Changed { .. } => {}
-        }
-        Ok(())
-    }
-
-    /// Judges a step by what has really run.
-    fn may_spawn(&mut self, role: Role) -> Result<(), String> {
-        if hook(role).is_some() && self.members.iter().any(|member| member.role == Some(role)) {
-            return Err(format!("{role:?} was spawned while another one of it runs"));
-        }
-        let hooks = &self.unit.hooks;
-        match role {
-            Role::Pre(0) => {
-                self.passed.clear();
-                self.owed = true;
-            }
-            Role::Pre(at) => {
-                self.passed.remove(&('e', at));
-            }
-            Role::First => {
-                if !(0..hooks.start_pre.len()).all(|at| self.passed.contains(&('e', at))) {
-                    return Err("began before its start_pre commands had ended well".into());
-                }
-                self.owed = true;
-                self.passed.retain(|(kind, _)| *kind == 'e');
-            }
-            Role::Post(at) => {
-                self.passed.remove(&('o', at));
-            }
-            Role::StopPost(at) => {
-                if !self.members.is_empty() {
-                    return Err("a stop_post command began over living processes".into());
-                }
-                self.owed &= at + 1 < hooks.stop_post.len();
-            }
-            Role::Stop | Role::Reload => {}
-        }
-        let more = match role {
-            Role::Pre(at) => (0..at).find(|before| !self.passed.contains(&('e', *before))),
-            Role::Post(at) => (0..at).find(|before| !self.passed.contains(&('o', *before))),
-            Role::First | Role::Stop | Role::Reload | Role::StopPost(_) => None,
-        };
-        match more {
-            Some(before) => {
-                Err(format!("{role:?} was spawned, and number {before} has not passed"))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-/// What a hook is remembered by.
-const fn hook(role: Role) -> Option<(char, usize)> {
-    match role {
-        Role::Pre(at) => Some(('e', at)),
-        Role::Post(at) => Some(('o', at)),
-        Role::StopPost(at) => Some(('s', at)),
-        Role::First | Role::Stop | Role::Reload => None,
     }
 }

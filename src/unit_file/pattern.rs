@@ -50,6 +50,9 @@ mod tests {
     #[test]
     fn a_bad_expression_says_why_in_one_line_and_a_huge_one_is_refused() {
         assert_eq!(Pattern::new("(a").unwrap_err(), "found open group without closing ')'");
-        assert_eq!(Pattern::new("a{1000}{1000}").unwrap_err(), "compiled regex exceeded size limit");
+        assert_eq!(
+            Pattern::new("a{1000}{1000}").unwrap_err(),
+            "compiled regex exceeded size limit"
+        );
     }
 }

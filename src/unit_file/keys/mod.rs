@@ -16,8 +16,7 @@ use foreign::{FOREIGN, Meant};
 use form::Form;
 
 /// Every table of keys there is: a new subject brings a file of its own, and a line here.
-const TABLES: &[&[Key]] =
-    &[table::KEYS, care::KEYS, hooks::KEYS, activation::KEYS, template::KEYS];
+const TABLES: &[&[Key]] = &[table::KEYS, care::KEYS, hooks::KEYS, activation::KEYS, template::KEYS];
 
 /// All known keys, in the order in which they are shown.
 fn known() -> impl Iterator<Item = &'static Key> + Clone {
