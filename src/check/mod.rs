@@ -1,5 +1,5 @@
-//! What is wrong with units beyond their text: what they say about each other ([`relations`]), and
-//! what this machine lacks of what they need ([`machine`]).
+//! What is wrong with units beyond their text: what they say about each other (`relations`), and
+//! what this machine lacks of what they need (`machine`).
 //!
 //! `slc check` asks before there is a supervisor; the supervisor asks when it has read its units
 //! and says the same in its log. Neither refuses a unit for it: a program may be installed later.

@@ -1,7 +1,7 @@
 //! What differs between two units, key by key, and when each difference counts: at once, also for
 //! a service that lives, or from its next start on.
 //!
-//! The one table of that is [`keys`]; what a living service follows ([`in_place`]) is held against
+//! The one table of that is `keys`; what a living service follows (`in_place`) is held against
 //! it by a test. Both take a unit apart without `..`, so that a new key does not build before
 //! somebody has decided.
 

@@ -6,7 +6,7 @@ pub enum How {
     /// It is born there (CLONE_INTO_CGROUP, Linux 5.7).
     IntoCgroup,
     /// It moves itself there before anything else. Slower by milliseconds when alone; for kernels
-    /// where [`probe`] finds that the first does not work.
+    /// where [`super::probe`] finds that the first does not work.
     WriteProcs,
 }
 
