@@ -22,6 +22,7 @@ pub mod console;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod import;
+mod index;
 pub mod journal;
 pub mod kernel;
 pub mod launcher;

@@ -147,8 +147,8 @@ fn a_directory_gives_its_units_sorted_and_ignores_other_files() {
     let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
     assert_eq!(names, ["a.b", "agetty@tty1", "cron", "link", "nginx"]);
     assert!(bad.is_empty(), "{bad:?}");
-    assert_eq!(units[3].command, ["linked"]);
-    assert_eq!(units[3].source, directory.path("link.yml"));
+    assert_eq!(*units[3].command, ["linked"]);
+    assert_eq!(*units[3].source, *directory.path("link.yml"));
 }
 
 /// Scenario U9.
@@ -388,7 +388,7 @@ fn drop_ins_are_merged_in_the_order_of_their_names() {
     assert_eq!(unit.process.nice, Some(5));
     let environment = pairs(&[("A", "0"), ("C", "3"), ("B", "2")]);
     assert_eq!(unit.process.environment, environment);
-    assert_eq!(unit.source, shelf.0[0].path("a.yml"));
+    assert_eq!(*unit.source, *shelf.0[0].path("a.yml"));
     let Lookup::Parts(parts) = shelf.directories().find("a").unwrap() else { panic!() };
     let names: Vec<_> =
         parts.files().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
@@ -471,7 +471,7 @@ fn instances_are_named_by_the_template_by_links_and_by_those_that_need_them() {
     assert_eq!(shelf.commands(), expected);
     let loaded = shelf.read();
     let unit = |name: &str| loaded.units.iter().find(|unit| unit.name.as_str() == name).unwrap();
-    assert_eq!(unit("worker@a-b").description, "worker@a-b is a-b of worker, 100%");
+    assert_eq!(*unit("worker@a-b").description, *"worker@a-b is a-b of worker, 100%");
     let nice = |name: &str| unit(name).process.nice;
     assert_eq!(
         [nice("worker@c"), nice("worker@link"), nice("worker@own"), nice("other@link")],
@@ -508,7 +508,7 @@ fn an_instance_is_data() {
     ] {
         let loaded = made(name);
         let [unit] = loaded.units.as_slice() else { panic!("{name}: {loaded:#?}") };
-        assert_eq!(unit.command, ["run", "--size=1", unescaped, "", "--", last], "{name}");
+        assert_eq!(*unit.command, ["run", "--size=1", unescaped, "", "--", last], "{name}");
         assert_eq!(unit.process.environment[1].1, format!("[{unescaped}]"), "{name}");
     }
     // What cannot be in a value is refused at the place where it would be put in.
@@ -527,7 +527,7 @@ fn an_instance_is_data() {
     shelf.fill(0, &[("x@1.yml.d/a.yml", "parameters: {text: \"a 'b $(c) %%i %%{size}\"}\n")]);
     let loaded = made("x@1");
     let text = "a 'b $(c) %i %{size}";
-    assert_eq!(loaded.units[0].command, ["run", "--size=1", "1", &text.repeat(2), "--", "1"]);
+    assert_eq!(*loaded.units[0].command, ["run", "--size=1", "1", &text.repeat(2), "--", "1"]);
     assert_eq!(loaded.units[0].process.environment[0].1, text);
     // No template, and names that are no instance's.
     for name in ["y@1", "x@", "@1", "x", "@"] {

@@ -112,18 +112,18 @@ fn every_example_is_a_good_unit_and_stands_in_the_readme() {
 fn a_command_alone_makes_a_unit_with_the_documented_defaults() {
     let unit = good("command: /usr/sbin/nginx\n");
     assert_eq!(unit.name.as_str(), "app");
-    assert_eq!(unit.source, Path::new("/etc/yml-services/app.yml"));
-    assert_eq!(unit.command, ["/usr/sbin/nginx"]);
+    assert_eq!(*unit.source, *Path::new("/etc/yml-services/app.yml"));
+    assert_eq!(*unit.command, ["/usr/sbin/nginx"]);
     assert_eq!(unit.kind, Kind::Auto);
     assert_eq!((unit.ready(), &unit.health, unit.watchdog), (&Ready::Exec, &None, None));
     assert_eq!((unit.stop.signal, unit.stop.grace), (15, 10_000));
-    assert_eq!((unit.stop.kill_mode, unit.stop.command), (KillMode::ControlGroup, None));
+    assert_eq!((unit.stop.kill_mode, unit.stop.command.clone()), (KillMode::ControlGroup, None));
     assert_eq!(unit.restart.policy, RestartPolicy::OnFailure);
     assert_eq!((unit.restart.delay, unit.restart.max_delay), (1_000, 60_000));
     assert_eq!((unit.restart.max_attempts, unit.restart.healthy_after), (10, 10_000));
     assert_eq!(unit.start_timeout, Some(90_000));
     assert_eq!((unit.reload, unit.pid_file, unit.enabled), (None, None, true));
-    assert_eq!((unit.needs, unit.after), (vec![], vec![]));
+    assert!(unit.needs.is_empty() && unit.after.is_empty());
     assert_eq!((unit.process, unit.limits), Default::default());
 
     let unit = good("command: /sbin/ip link set lo up\ntype: oneshot\n");
@@ -169,8 +169,8 @@ cpus: 1.5
 enabled: false
 "#,
     );
-    assert_eq!(unit.command, ["/usr/bin/app", "--flag", "two words", "8080"]);
-    assert_eq!((unit.kind, unit.description.as_str()), (Kind::Notify, "The application"));
+    assert_eq!(*unit.command, ["/usr/bin/app", "--flag", "two words", "8080"]);
+    assert_eq!((unit.kind, &*unit.description), (Kind::Notify, "The application"));
     let restart = unit.restart;
     assert_eq!((restart.policy, restart.max_attempts), (RestartPolicy::OnFailure, 3));
     assert_eq!((restart.delay, restart.max_delay, restart.healthy_after), (500, 90_000, 1_500));
@@ -191,8 +191,8 @@ enabled: false
     assert_eq!(unit.pid_file.as_deref(), Some(Path::new("/run/app.pid")));
     assert_eq!((unit.stop.signal, unit.stop.grace), (3, 7_200_000));
     assert_eq!(unit.stop.kill_mode, KillMode::Mixed);
-    assert_eq!(unit.stop.command.unwrap(), ["/usr/bin/app", "--drain", "a b"]);
-    assert_eq!((unit.reload, unit.start_timeout), (Some(Reload::Signal(10)), None));
+    assert_eq!(unit.stop.command.as_deref().unwrap(), ["/usr/bin/app", "--drain", "a b"]);
+    assert_eq!((unit.reload.as_deref(), unit.start_timeout), (Some(&Reload::Signal(10)), None));
     assert!(!unit.enabled);
     let process = unit.process;
     let pairs = [
@@ -227,7 +227,7 @@ enabled: false
     assert_eq!(process.stdin, Stdin::Tty("/dev/ttyS0".into()));
     let limits =
         Limits { memory_bytes: Some(536_870_912), pids: Some(100), milli_cpus: Some(1_500) };
-    assert_eq!(unit.limits, limits);
+    assert_eq!(*unit.limits, limits);
 }
 
 #[test]
@@ -341,11 +341,11 @@ fn yaml_itself_may_be_written_in_every_way() {
     assert_eq!(env("environment:\n  A: !!str 1.0\n"), [pair("A", "1.0")]);
     assert_eq!(env("environment:\n  A: |\n    one\n    two\n"), [pair("A", "one\ntwo\n")]);
     let script = good("command:\n- sh\n- -c\n- |\n  set -e\n  exec app\n").command;
-    assert_eq!(script, ["sh", "-c", "set -e\nexec app\n"]);
+    assert_eq!(*script, ["sh", "-c", "set -e\nexec app\n"]);
     let folded = good("command: >\n  app --one\n  --two\n").command;
-    assert_eq!(folded, ["app", "--one", "--two"]);
+    assert_eq!(*folded, ["app", "--one", "--two"]);
     assert_eq!(good("\u{feff}command: a\r\nnice: 5\r\n").process.nice, Some(5));
-    assert_eq!(good("%YAML 1.2\n---\ncommand: a\n...\n").command, ["a"]);
+    assert_eq!(*good("%YAML 1.2\n---\ncommand: a\n...\n").command, ["a"]);
 }
 
 /// What is said of a template with this text, and of its instances.

@@ -104,13 +104,13 @@ type Keys = &'static [&'static str];
 
 /// The commands of a unit, with their keys.
 fn commands(unit: &Unit) -> Vec<(Keys, &[String])> {
-    let reload = unit.reload.as_ref().and_then(|reload| match reload {
-        Reload::Command(command) => Some(command),
+    let reload = unit.reload.as_deref().and_then(|reload| match reload {
+        Reload::Command(command) => Some(&**command),
         Reload::Signal(_) => None,
     });
-    let all: [(Keys, Option<&Vec<String>>); 3] = [
+    let all: [(Keys, Option<&[String]>); 3] = [
         (&["command"], Some(&unit.command)),
-        (&["stop_command"], unit.stop.command.as_ref()),
+        (&["stop_command"], unit.stop.command.as_deref()),
         (&["reload_command"], reload),
     ];
     let hooks: [(Keys, &[Hook]); 3] = [
@@ -121,7 +121,7 @@ fn commands(unit: &Unit) -> Vec<(Keys, &[String])> {
     let hooks = hooks
         .into_iter()
         .flat_map(|(keys, hooks)| hooks.iter().map(move |hook| (keys, hook.command.as_slice())));
-    let own = all.into_iter().filter_map(|(keys, command)| Some((keys, command?.as_slice())));
+    let own = all.into_iter().filter_map(|(keys, command)| Some((keys, command?)));
     own.chain(hooks).collect()
 }
 

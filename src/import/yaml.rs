@@ -283,7 +283,7 @@ mod tests {
                     entry(&mut out, "command", &value, 0);
                     let unit = parse(Path::new("a.yml"), &out);
                     let command = unit.map(|unit| unit.command.clone());
-                    assert_eq!(command.as_ref(), Ok(&list), "{text:?}: {out}");
+                    assert_eq!(command.as_deref(), Ok(&*list), "{text:?}: {out}");
                 }
             }
             let mut out = String::from("command: a\n");

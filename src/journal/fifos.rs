@@ -1,6 +1,5 @@
 //! The named FIFOs of the run directory: found, opened, and closed when they are gone.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -14,15 +13,17 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::Mode;
+use slab::Slab;
 
 use super::Error;
+use crate::index::Index;
 use crate::supervision::name::UnitName;
 
 /// Bytes that a FIFO takes at first (pipe(7)).
-const FIRST_CAPACITY: usize = 64 * 1024;
+const FIRST_CAPACITY: u32 = 64 * 1024;
 /// Bytes that the FIFO of a service that writes much takes; the default of
 /// /proc/sys/fs/pipe-max-size.
-const FULL_CAPACITY: usize = 1024 * 1024;
+const FULL_CAPACITY: u32 = 1024 * 1024;
 
 /// One unit's FIFO and what is begun of its next line.
 pub(super) struct Fifo {
@@ -31,14 +32,14 @@ pub(super) struct Fifo {
     pub(super) partial: Vec<u8>,
     /// When `partial` is written as a line if its end has not come.
     pub(super) due: Option<Instant>,
-    capacity: usize,
+    capacity: u32,
 }
 
 impl Fifo {
     /// Takes note that one read gave `count` bytes. Gives whether the service is writing about
     /// as fast as it is read; its FIFO is made larger then.
     pub(super) fn is_flooding(&mut self, count: usize) -> bool {
-        if count < self.capacity.min(super::lane::READ_BYTES) / 2 {
+        if count < (self.capacity as usize).min(super::lane::READ_BYTES) / 2 {
             return false;
         }
         if self.capacity == FIRST_CAPACITY {
@@ -63,8 +64,8 @@ pub(super) struct Fifos {
     path: PathBuf,
     dir: OwnedFd,
     pub(super) watch: Inotify,
-    slots: Vec<Option<Fifo>>,
-    by_unit: HashMap<Rc<str>, usize>,
+    open: Slab<Fifo>,
+    by_unit: Index<Fifo, str>,
 }
 
 impl Fifos {
@@ -84,23 +85,23 @@ impl Fifos {
         watch.add_watch(&path, names).map_err(failed("inotify_add_watch"))?;
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let dir = nix::fcntl::open(&path, flags, Mode::empty()).map_err(failed("open"))?;
-        Ok(Self { path, dir, watch, slots: Vec::new(), by_unit: HashMap::new() })
+        let by_unit = Index::new(|fifo: &Fifo| &*fifo.unit);
+        Ok(Self { path, dir, watch, open: Slab::new(), by_unit })
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Fifo> {
-        self.slots.get_mut(index)?.as_mut()
+        self.open.get_mut(index)
     }
 
     pub(super) fn indexes(&self) -> Vec<usize> {
-        self.by_unit.values().copied().collect()
+        self.by_unit.places().collect()
     }
 
     /// Closes a FIFO.
     pub(super) fn remove(&mut self, index: usize) {
-        if let Some(fifo) = self.slots.get_mut(index).and_then(Option::take)
-            && self.by_unit.get(&fifo.unit) == Some(&index)
-        {
-            self.by_unit.remove(&fifo.unit);
+        if self.open.contains(index) {
+            self.by_unit.remove(&self.open, index);
+            self.open.remove(index);
         }
     }
 
@@ -134,7 +135,7 @@ impl Fifos {
             }
             let Some(name) = event.name else { continue };
             // The event may be old: what counts is what the name stands for now.
-            let known = name.to_str().and_then(|unit| self.by_unit.get(unit)).copied();
+            let known = name.to_str().and_then(|unit| self.by_unit.find(&self.open, unit));
             if let Some(index) = known
                 && !self.is_current(index)
             {
@@ -146,8 +147,8 @@ impl Fifos {
     }
 
     /// Whether the FIFO's name still stands for it.
-    fn is_current(&mut self, index: usize) -> bool {
-        let Some(fifo) = self.slots.get(index).and_then(Option::as_ref) else {
+    fn is_current(&self, index: usize) -> bool {
+        let Some(fifo) = self.open.get(index) else {
             return false;
         };
         let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
@@ -160,9 +161,8 @@ impl Fifos {
     /// index until it is removed.
     fn open(&mut self, name: &OsStr) -> Option<usize> {
         let unit = name.to_str().filter(|text| is_log_name(text))?;
-        if let Some(&index) = self.by_unit.get(unit)
-            && self.is_current(index)
-        {
+        let older = self.by_unit.find(&self.open, unit);
+        if older.is_some_and(|index| self.is_current(index)) {
             return None;
         }
         let pipe = match open_fifo(&self.dir, unit) {
@@ -173,24 +173,13 @@ impl Fifos {
                 return None;
             }
         };
-        let unit: Rc<str> = unit.into();
-        let index = self.free_slot();
-        self.slots[index] = Some(Fifo {
-            unit: Rc::clone(&unit),
-            pipe,
-            partial: Vec::new(),
-            due: None,
-            capacity: FIRST_CAPACITY,
-        });
-        self.by_unit.insert(unit, index);
+        if let Some(older) = older {
+            self.by_unit.remove(&self.open, older);
+        }
+        let (unit, partial, capacity) = (unit.into(), Vec::new(), FIRST_CAPACITY);
+        let index = self.open.insert(Fifo { unit, pipe, partial, due: None, capacity });
+        self.by_unit.insert(&self.open, index);
         Some(index)
-    }
-
-    fn free_slot(&mut self) -> usize {
-        self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        })
     }
 }
 

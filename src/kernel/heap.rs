@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dlmalloc::{Allocator, Dlmalloc};
 
 /// From so many bytes on a piece is a mapping of its own.
-const LARGE: usize = 64 * 1024;
+const LARGE: usize = 16 * 1024;
 /// Addresses that the small pieces have for themselves. Only what is used of them costs memory;
 /// beyond them there is the kernel's choice.
 const RANGE: usize = 1024 * 1024 * 1024;

@@ -2,8 +2,10 @@
 //! started.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use thin_vec::ThinVec;
 
 use super::leaves::Start;
 use super::{Launcher, Token};
@@ -14,7 +16,7 @@ use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
 use crate::supervision::socket_conflicts::Conflict;
 use crate::supervision::status::{Mask, Problem, StateWord};
-use crate::supervision::unit::{KillMode, Kind, Limits, Restart, RestartPolicy, Stop, Unit};
+use crate::supervision::unit::{Kind, Limits, Restart, RestartPolicy, Unit};
 use crate::supervision::{self, Moment, Pid};
 use crate::unit_file::{BadUnit, Loaded};
 
@@ -130,7 +132,7 @@ impl Launcher {
             }
         }
         let inode = leaf.inode().unwrap_or(0);
-        self.leaves.add(&start, leaf, inode);
+        self.leaves.add(&start, inode);
         self.supervisor.adopt(name.as_str(), &record, populated, now);
         self.renew_limits(&name, &record);
         Some(start)
@@ -200,7 +202,7 @@ impl Launcher {
     /// its file may have changed while there was no supervisor.
     fn renew_limits(&self, name: &UnitName, record: &Record) {
         let Some(service) = self.supervisor.service(name.as_str()) else { return };
-        if record.limited || service.unit().limits != Limits::default() {
+        if record.limited || *service.unit().limits != Limits::default() {
             self.change_limits(service.unit());
         }
     }
@@ -257,38 +259,27 @@ fn unknown(start: u64, now: Moment) -> Record {
 pub(super) fn orphan(name: &UnitName) -> Unit {
     Unit {
         name: name.clone(),
-        source: PathBuf::from("(gone)"),
+        source: Path::new("(gone)").into(),
         description: "its unit file is gone".into(),
         kind: Kind::Auto,
         ready: None,
         health: None,
         watchdog: None,
-        command: vec!["/bin/false".into()],
-        stop: Stop {
-            command: None,
-            signal: libc::SIGTERM,
-            grace: 10_000,
-            kill_mode: KillMode::ControlGroup,
-        },
+        command: ["/bin/false".into()].into(),
+        stop: Arc::default(),
         reload: None,
-        restart: Restart {
-            policy: RestartPolicy::No,
-            delay: 1_000,
-            max_delay: 60_000,
-            max_attempts: 0,
-            healthy_after: 10_000,
-        },
+        restart: Arc::new(Restart { policy: RestartPolicy::No, ..Restart::default() }),
         start_timeout: None,
-        needs: Vec::new(),
-        after: Vec::new(),
-        conflicts: Vec::new(),
-        conditions: Vec::new(),
+        needs: ThinVec::new(),
+        after: ThinVec::new(),
+        conflicts: ThinVec::new(),
+        conditions: ThinVec::new(),
         hooks: Arc::default(),
         pid_file: None,
         enabled: false,
         activation: None,
         delegate: false,
         process: Arc::default(),
-        limits: Limits::default(),
+        limits: Arc::default(),
     }
 }

@@ -27,6 +27,9 @@ pub struct Birth {
     batch: u32,
 }
 
+/// Room for so many births is kept: those of a boot are not needed again.
+const MANY: usize = 64;
+
 #[derive(Debug)]
 struct Open {
     batch: Batch,
@@ -135,6 +138,9 @@ impl Batches {
     /// Takes a child out that has executed or ended, with its report.
     pub fn take(&mut self, pid: Pid, poll: &Poll) -> Option<(Birth, Report)> {
         let birth = self.births.remove(&pid)?;
+        if self.births.is_empty() && self.births.capacity() > MANY {
+            self.births.shrink_to(MANY);
+        }
         let open = self.open.get_mut(&birth.batch)?;
         let report = open.batch.report(birth.line, true);
         open.pids.retain(|other| *other != pid);

@@ -1,15 +1,17 @@
 //! Starting processes: from a unit to a child in its leaf, and what becomes of the start.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use nix::errno::Errno;
+use slab::Slab;
 
 use super::Launcher;
 use super::activation::CannotListen;
 use super::batches::Batches;
 use super::leaves::Start;
+use crate::index::Index;
 use crate::kernel::leaf::LeafDir;
 use crate::kernel::program::{self, DEFAULT_PATH, Prepared, Program};
 use crate::kernel::report::{Report, Stage};
@@ -28,7 +30,7 @@ pub struct Births {
     /// On their way to their program.
     pub batches: Batches,
     /// Whose they are, when that is known without a look at /proc.
-    owners: HashMap<Pid, Start>,
+    owners: Owners,
     /// Killed at birth by the kernel and started again: their ends mean nothing.
     void: HashSet<Pid>,
 }
@@ -36,13 +38,46 @@ pub struct Births {
 impl Births {
     /// Whose child this is, if we spawned it.
     pub fn owner(&self, pid: Pid) -> Option<&Start> {
-        self.owners.get(&pid)
+        self.owners.get(pid)
     }
 
     /// Forgets a child that is buried. Gives whether its end means nothing.
     pub fn bury(&mut self, pid: Pid) -> bool {
-        self.owners.remove(&pid);
+        self.owners.remove(pid);
         self.void.remove(&pid)
+    }
+}
+
+/// Children, and whose they are.
+#[derive(Debug)]
+struct Owners {
+    children: Slab<(Pid, Start)>,
+    by_pid: Index<(Pid, Start), Pid>,
+}
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self { children: Slab::new(), by_pid: Index::new(|(pid, _)| pid) }
+    }
+}
+
+impl Owners {
+    fn get(&self, pid: Pid) -> Option<&Start> {
+        let place = self.by_pid.find(&self.children, &pid)?;
+        Some(&self.children[place].1)
+    }
+
+    fn insert(&mut self, pid: Pid, start: Start) {
+        self.remove(pid);
+        let place = self.children.insert((pid, start));
+        self.by_pid.insert(&self.children, place);
+    }
+
+    fn remove(&mut self, pid: Pid) {
+        if let Some(place) = self.by_pid.find(&self.children, &pid) {
+            self.by_pid.remove(&self.children, place);
+            self.children.remove(place);
+        }
     }
 }
 
@@ -125,7 +160,7 @@ impl Launcher {
         };
         let refused = |reason: String| NotSpawned { reason, passing: false };
         let owner = program::lookup_user(user).map_err(|error| refused(error.to_string()))?;
-        entry.leaf.give_to(owner.uid, owner.gid).map_err(|error| NotSpawned::of(&error))
+        entry.leaf(&self.tree).give_to(owner.uid, owner.gid).map_err(|error| NotSpawned::of(&error))
     }
 
     /// The open leaf of a start; made, where it is the first process.
@@ -137,7 +172,7 @@ impl Launcher {
         let dir = self.tree.open_leaf(name.as_str(), *start).inspect_err(|_| {
             let _ = leaf.remove();
         })?;
-        self.leaves.add(&(name.clone(), *start), leaf, dir.inode());
+        self.leaves.add(&(name.clone(), *start), dir.inode());
         self.set_limits(unit);
         Ok(dir)
     }
@@ -341,7 +376,7 @@ fn names_of(activation: &Activation) -> Vec<String> {
 }
 
 fn argv(unit: &Unit, role: Role) -> &[String] {
-    match (role, &unit.stop.command, &unit.reload, hooks::of_role(unit, role)) {
+    match (role, &unit.stop.command, unit.reload.as_deref(), hooks::of_role(unit, role)) {
         (Role::Stop, Some(command), ..) => command,
         (Role::Reload, _, Some(Reload::Command(command)), _) => command,
         (_, _, _, Some(hook)) => &hook.command,

@@ -401,9 +401,9 @@ impl Launcher {
         log::info!("{unit}: {signal_name} to {who} asked for by pid {by} (user {uid})");
         let main = service.and_then(|service| service.main_pid());
         let sent = match (who, main) {
-            (Who::All, _) => entry.leaf.signal_all(signal, false),
+            (Who::All, _) => entry.leaf(&self.tree).signal_all(signal, false),
             (Who::Pid(pid), _) | (Who::Main, Some(pid)) => {
-                match entry.leaf.signal_member(pid, signal) {
+                match entry.leaf(&self.tree).signal_member(pid, signal) {
                     Ok(false) => {
                         return Err(refused(format!("process {pid} is not one of its processes")));
                     }

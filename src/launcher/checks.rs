@@ -150,7 +150,7 @@ impl Launcher {
         let (Some(path), Some(entry)) = (path, self.leaves.get(name, *start)) else {
             return Err("there is no PID file to look at".into());
         };
-        let Some(pid) = pid_in_file(path, &entry.leaf)? else {
+        let Some(pid) = pid_in_file(path, &entry.leaf(&self.tree))? else {
             return Err(format!("{} is not there", path.display()));
         };
         let found = Event::MainFound { main: Some(pid), certain: true };

@@ -31,7 +31,7 @@ impl Launcher {
         };
         Summary {
             name: name.to_string(),
-            description: service.unit().description.clone(),
+            description: service.unit().description.to_string(),
             state: service.word(),
             health: service.health(),
             since: clocks.wall(service.since()),
@@ -103,7 +103,8 @@ impl Launcher {
         let unit = service.unit();
         let life = service.life();
         let entry = life.and_then(|life| self.leaves.get(name, life.start));
-        let members = entry.and_then(|entry| entry.leaf.members().ok()).unwrap_or_default();
+        let members =
+            entry.and_then(|entry| entry.leaf(&self.tree).members().ok()).unwrap_or_default();
         let group = self.tree.group_path(name.as_str());
         let obstacles = self.supervisor.obstacles(name.as_str()).into_iter();
         let waiting_for = obstacles.filter_map(|obstacle| obstacle.unit().map(ToString::to_string));
@@ -114,8 +115,8 @@ impl Launcher {
             kind: unit.kind.word().to_owned(),
             start: service.starts(),
             first_pid: life.and_then(Life::first_pid),
-            leaf: entry.map(|entry| entry.leaf.path().display().to_string()),
-            status_text: life.map(|life| life.status_text.clone()).unwrap_or_default(),
+            leaf: entry.map(|entry| entry.leaf(&self.tree).path().display().to_string()),
+            status_text: life.map(|life| life.words().status_text.clone()).unwrap_or_default(),
             health_text: health_text(service),
             last_exit: self.last_exit(name, service),
             last_stop: self.leaves.proofs.get(name).cloned().unwrap_or_default(),

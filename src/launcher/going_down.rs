@@ -163,7 +163,7 @@ impl Launcher {
 
     /// "waiting for redis (pid 812 redis-server, S, ep_poll): 57 s until it is killed"
     fn wait_line(&self, (name, start): (&UnitName, u64), limit: Moment, now: Moment) -> String {
-        let members = self.leaves.get(name, start).map(|entry| entry.leaf.members());
+        let members = self.leaves.get(name, start).map(|entry| entry.leaf(&self.tree).members());
         let members = members.and_then(Result::ok).unwrap_or_default();
         let mut named: Vec<String> =
             process::read_many(&members, NAMED).iter().map(describe).collect();
@@ -191,8 +191,8 @@ impl Launcher {
     pub(super) fn report_killed(&self, name: &UnitName, start: u64, now: Moment) {
         let Some(down) = &self.going_down else { return };
         let Some(entry) = self.leaves.get(name, start) else { return };
-        let waited = now.saturating_sub(entry.end.map_or(down.began, |end| end.began));
-        let members = entry.leaf.members().unwrap_or_default();
+        let waited = now.saturating_sub(entry.end.as_ref().map_or(down.began, |end| end.began));
+        let members = entry.leaf(&self.tree).members().unwrap_or_default();
         for process in process::read_many(&members, REPORTED) {
             self.report_down(&Entry::Killed(left(name, &process, waited)));
         }
@@ -207,7 +207,7 @@ impl Launcher {
         let Some(down) = &self.going_down else { return };
         for (name, start) in self.leaves.starts() {
             let Some(entry) = self.leaves.get(&name, start) else { continue };
-            let members = entry.leaf.members().unwrap_or_default();
+            let members = entry.leaf(&self.tree).members().unwrap_or_default();
             for process in process::read_many(&members, REPORTED) {
                 let about = describe(&process);
                 log::error!("{name}: {about} cannot be ended; it is left as it is");

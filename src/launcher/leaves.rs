@@ -2,6 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use slab::Slab;
+
+use crate::index::Index;
+use crate::kernel::cgroup::Tree;
 use crate::kernel::leaf::Leaf;
 use crate::kernel::leaf_events::{LeafEvents, Watch};
 use crate::supervision::Moment;
@@ -13,21 +17,25 @@ pub type Start = (UnitName, u64);
 /// The leaf of one start, from its making to its removal.
 #[derive(Debug)]
 pub struct Entry {
-    /// The leaf.
-    pub leaf: Leaf,
+    start: Start,
     /// The number that the kernel calls it by, for senders that are gone.
     pub inode: u64,
     watch: Option<Watch>,
     /// What was seen of its end.
-    pub end: Option<End>,
+    pub end: Option<Box<End>>,
     /// How many looks in a row have found a PID file that says nothing usable.
     pub pid_file_refused: u8,
 }
 
 impl Entry {
+    /// The leaf. Its path is not kept, because it is longer than all the rest.
+    pub fn leaf(&self, tree: &Tree) -> Leaf {
+        tree.leaf(self.start.0.as_str(), self.start.1)
+    }
+
     /// Whether its tree was killed before.
     pub fn was_killed(&self) -> bool {
-        self.end.is_some_and(|end| end.killed.is_some())
+        self.end.as_ref().is_some_and(|end| end.killed.is_some())
     }
 }
 
@@ -43,12 +51,12 @@ pub struct End {
 }
 
 /// All leaves that exist, and those on their way to removal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Leaves {
-    /// Boxed, because a hash table keeps room for twice as many as there are.
-    entries: HashMap<Start, Box<Entry>>,
-    by_watch: HashMap<Watch, Start>,
-    by_inode: HashMap<u64, Start>,
+    entries: Slab<Entry>,
+    by_start: Index<Entry, Start>,
+    by_watch: Index<Entry, Option<Watch>>,
+    by_inode: Index<Entry, u64>,
     /// Those that are not watched yet: while their first process lives there they do not empty, and
     /// its end is learnt otherwise, so the watch can wait until everything is started.
     unwatched: VecDeque<Start>,
@@ -57,27 +65,43 @@ pub struct Leaves {
     pub proofs: HashMap<UnitName, String>,
 }
 
+impl Default for Leaves {
+    fn default() -> Self {
+        Self {
+            entries: Slab::new(),
+            by_start: Index::new(|entry| &entry.start),
+            by_watch: Index::new(|entry| &entry.watch),
+            by_inode: Index::new(|entry| &entry.inode),
+            unwatched: VecDeque::new(),
+            leaving: HashMap::new(),
+            proofs: HashMap::new(),
+        }
+    }
+}
+
 impl Leaves {
     /// Takes a leaf. It is not watched before [`Leaves::watch_some`].
-    pub fn add(&mut self, start: &Start, leaf: Leaf, inode: u64) {
-        self.by_inode.insert(inode, start.clone());
-        let entry = Entry { leaf, inode, watch: None, end: None, pid_file_refused: 0 };
-        self.entries.insert(start.clone(), Box::new(entry));
+    pub fn add(&mut self, start: &Start, inode: u64) {
+        let start = start.clone();
         self.unwatched.push_back(start.clone());
+        let entry = Entry { start, inode, watch: None, end: None, pid_file_refused: 0 };
+        let place = self.entries.insert(entry);
+        self.by_start.insert(&self.entries, place);
+        self.by_inode.insert(&self.entries, place);
     }
 
     /// Takes leaves under watch that are not yet, so many at most, and gives them: each must be
     /// looked at once now. One that cannot be watched is still looked at whenever a process of it
     /// ends.
-    pub fn watch_some(&mut self, count: usize, events: &LeafEvents) -> Vec<Start> {
+    pub fn watch_some(&mut self, count: usize, tree: &Tree, events: &LeafEvents) -> Vec<Start> {
         let count = count.min(self.unwatched.len());
         let mut looks = Vec::new();
         for start in self.unwatched.drain(..count) {
-            let Some(entry) = self.entries.get_mut(&start) else { continue };
-            match events.watch(&entry.leaf) {
+            let Some(place) = self.by_start.find(&self.entries, &start) else { continue };
+            match events.watch(&self.entries[place].leaf(tree)) {
                 Ok(watch) => {
-                    entry.watch = Some(watch);
-                    self.by_watch.insert(watch, start.clone());
+                    self.entries[place].watch = Some(watch);
+                    self.by_watch.insert(&self.entries, place);
                 }
                 Err(error) => log::warn!("{error}"),
             }
@@ -96,45 +120,51 @@ impl Leaves {
 
     /// The leaf of a start, while it exists.
     pub fn get(&self, name: &UnitName, start: u64) -> Option<&Entry> {
-        self.entries.get(&(name.clone(), start)).map(|entry| &**entry)
+        let place = self.by_start.find(&self.entries, &(name.clone(), start))?;
+        self.entries.get(place)
     }
 
     /// The same, to write to.
     pub fn get_mut(&mut self, name: &UnitName, start: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(&(name.clone(), start)).map(|entry| &mut **entry)
+        let place = self.by_start.find(&self.entries, &(name.clone(), start))?;
+        self.entries.get_mut(place)
     }
 
     /// Whether somebody else has removed the leaf of this start.
-    pub fn has_vanished(&self, name: &UnitName, start: u64) -> bool {
-        self.get(name, start).is_some_and(|entry| entry.leaf.inode().ok() != Some(entry.inode))
+    pub fn has_vanished(&self, name: &UnitName, start: u64, tree: &Tree) -> bool {
+        self.get(name, start)
+            .is_some_and(|entry| entry.leaf(tree).inode().ok() != Some(entry.inode))
     }
 
     /// Whose leaf has this watch.
     pub fn of_watch(&self, watch: Watch) -> Option<&Start> {
-        self.by_watch.get(&watch)
+        let place = self.by_watch.find(&self.entries, &Some(watch))?;
+        Some(&self.entries[place].start)
     }
 
     /// Whose leaf has this inode.
     pub fn of_inode(&self, inode: u64) -> Option<&Start> {
-        self.by_inode.get(&inode)
+        let place = self.by_inode.find(&self.entries, &inode)?;
+        Some(&self.entries[place].start)
     }
 
     /// Every start that has a leaf.
     pub fn starts(&self) -> Vec<Start> {
-        self.entries.keys().cloned().collect()
+        self.entries.iter().map(|(_, entry)| entry.start.clone()).collect()
     }
 
     /// Ends the watch and gives the leaf back, for its removal.
     pub fn remove(&mut self, start: &Start, events: &LeafEvents) -> Option<Entry> {
-        let entry = self.entries.remove(start)?;
-        if let Some(watch) = entry.watch {
+        let place = self.by_start.find(&self.entries, start)?;
+        if let Some(watch) = self.entries[place].watch {
             // The watch goes before the leaf, or the kernel keeps it for ever.
             events.unwatch(watch);
-            self.by_watch.remove(&watch);
+            self.by_watch.remove(&self.entries, place);
         }
-        self.by_inode.remove(&entry.inode);
+        self.by_start.remove(&self.entries, place);
+        self.by_inode.remove(&self.entries, place);
         *self.leaving.entry(start.0.clone()).or_insert(0) += 1;
-        Some(*entry)
+        Some(self.entries.remove(place))
     }
 
     /// A leaf of this unit was removed from disk, or could not be.

@@ -128,7 +128,7 @@ impl Launcher {
         let name = UnitName::new(&name).ok()?;
         // A leaf that was removed is an older one of that name, unless it is this one that
         // somebody else has removed.
-        let removed = membership.removed && !self.leaves.has_vanished(&name, start);
+        let removed = membership.removed && !self.leaves.has_vanished(&name, start, &self.tree);
         (!removed).then_some((name, start))
     }
 
@@ -136,7 +136,7 @@ impl Launcher {
     /// processes that are merely not seen.
     fn is_populated(&self, name: &UnitName, start: u64) -> bool {
         self.leaves.get(name, start).is_some_and(|entry| {
-            entry.leaf.populated().unwrap_or_else(|error| {
+            entry.leaf(&self.tree).populated().unwrap_or_else(|error| {
                 log::error!("{error}");
                 true
             })
@@ -186,7 +186,7 @@ impl Launcher {
 
     /// Takes fresh leaves under watch, and reads the level of each.
     pub(super) fn watch_leaves(&mut self, now: Moment) {
-        let fresh = self.leaves.watch_some(WATCHES_A_TURN, &self.leaf_events);
+        let fresh = self.leaves.watch_some(WATCHES_A_TURN, &self.tree, &self.leaf_events);
         self.look_at_leaves(fresh, now);
     }
 
@@ -222,7 +222,8 @@ impl Launcher {
         let first = life.first_pid().filter(|first| life.first == First::Running(*first));
         let main = service.main_pid().filter(|main| Some(*main) != first);
         // A zombie still names the leaf that it died in.
-        let moved = first.into_iter().chain(main).filter(|pid| !entry.leaf.contains(*pid));
+        let moved =
+            first.into_iter().chain(main).filter(|pid| !entry.leaf(&self.tree).contains(*pid));
         for process in process::read_many(&moved.collect::<Vec<_>>(), 2) {
             let Some(to) = membership::cgroup_of(process.pid).filter(|to| !to.removed) else {
                 continue;
@@ -256,7 +257,7 @@ impl Launcher {
     fn take_notification(&mut self, message: &Message, now: Moment) {
         let Some((name, start)) = self.sender_of(message) else { return };
         let Some(entry) = self.leaves.get(&name, start) else { return };
-        let notice = parse_notice(&message.text, |pid| entry.leaf.contains(pid));
+        let notice = parse_notice(&message.text, |pid| entry.leaf(&self.tree).contains(pid));
         self.supervisor.handle(name.as_str(), start, Event::Notified(notice), now);
     }
 

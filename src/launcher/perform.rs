@@ -53,7 +53,7 @@ impl Launcher {
     fn take_actions(&mut self) {
         for action in self.supervisor.take_actions() {
             match action {
-                Action::Save { name, .. } => {
+                Action::Save { name } => {
                     self.unsaved.insert(name);
                 }
                 other => self.actions.push_back(other),
@@ -89,7 +89,7 @@ impl Launcher {
             Action::RemoveLeaf { name, start } => self.remove_leaf(name, start, now),
             Action::Guard { unit, guard } => self.set_guard(&unit, guard, now),
             Action::SetLimits { unit } => self.change_limits(&unit),
-            Action::Save { name, .. } => self.save(&name),
+            Action::Save { name } => self.save(&name),
             Action::Check { unit, start, purpose, number } => {
                 self.begin_check(&unit, start, purpose, number, now);
             }
@@ -117,16 +117,17 @@ impl Launcher {
     fn signal(&mut self, name: &UnitName, start: u64, who: Who, signal: i32, now: Moment) {
         let is_ending = self.word(name).is_some_and(|word| word == StateWord::Stopping);
         let Some(entry) = self.leaves.get_mut(name, start) else { return };
+        let leaf = entry.leaf(&self.tree);
         let sent = match who {
-            Who::All => entry.leaf.signal_all(signal, is_ending),
-            Who::One(pid) => entry
-                .leaf
+            Who::All => leaf.signal_all(signal, is_ending),
+            Who::One(pid) => leaf
                 .signal_member(pid, signal)
-                .map(|_| entry.leaf.members().map_or(0, |members| members.len())),
+                .map(|_| leaf.members().map_or(0, |members| members.len())),
         };
         match sent {
             Ok(count) if is_ending && entry.end.is_none() => {
-                entry.end = Some(End { began: now, processes: count, killed: None });
+                let end = End { began: now, processes: count, killed: None };
+                entry.end = Some(Box::new(end));
             }
             Ok(_) => {}
             Err(error) => log::warn!("{name}: {}: {error}", SignalName(signal)),
@@ -138,21 +139,24 @@ impl Launcher {
             self.report_killed(name, start, now);
         }
         let Some(entry) = self.leaves.get_mut(name, start) else { return };
-        let left = entry.leaf.members().map_or(0, |members| members.len());
-        let end = entry.end.get_or_insert(End { began: now, processes: left, killed: None });
+        let leaf = entry.leaf(&self.tree);
+        let left = leaf.members().map_or(0, |members| members.len());
+        let end = entry
+            .end
+            .get_or_insert_with(|| Box::new(End { began: now, processes: left, killed: None }));
         end.killed.get_or_insert((now, left));
-        if entry.leaf.has_kill() {
-            if let Err(error) = entry.leaf.kill() {
+        if leaf.has_kill() {
+            if let Err(error) = leaf.kill() {
                 log::error!("{name}: {error}; it is tried again");
             }
         } else {
-            self.chores.add(Chore::KillByFreezing { leaf: entry.leaf.clone() });
+            self.chores.add(Chore::KillByFreezing { leaf });
         }
     }
 
     fn report_stuck(&self, name: &UnitName, start: u64) {
         let Some(entry) = self.leaves.get(name, start) else { return };
-        let members = entry.leaf.members().unwrap_or_default();
+        let members = entry.leaf(&self.tree).members().unwrap_or_default();
         for process in process::read_many(&members, 5) {
             let channel = process::wait_channel(process.pid).unwrap_or_else(|| "-".into());
             log::error!(
@@ -166,7 +170,7 @@ impl Launcher {
 
     fn weigh(&mut self, name: &UnitName, start: u64, now: Moment) {
         let entry = self.leaves.get(name, start);
-        let used = entry.and_then(|entry| accounting::cpu_usec(entry.leaf.path()));
+        let used = entry.and_then(|entry| accounting::cpu_usec(entry.leaf(&self.tree).path()));
         self.supervisor.weighed(name.as_str(), start, used, now);
     }
 
@@ -186,7 +190,7 @@ impl Launcher {
         let unit = self.supervisor.service(name.as_str()).map(|service| service.unit());
         let path = unit?.pid_file.as_ref()?;
         let entry = self.leaves.get_mut(name, start)?;
-        match pid_in_file(path, &entry.leaf) {
+        match pid_in_file(path, &entry.leaf(&self.tree)) {
             Ok(pid) => {
                 entry.pid_file_refused = 0;
                 pid
@@ -204,7 +208,7 @@ impl Launcher {
     /// The main process by a look at the leaf.
     fn guess_main(&self, name: &UnitName, start: u64) -> Option<Pid> {
         let entry = self.leaves.get(name, start)?;
-        let members = entry.leaf.members().unwrap_or_default();
+        let members = entry.leaf(&self.tree).members().unwrap_or_default();
         // A crowd has no main process that a guess would find, and takes long to read.
         if members.len() > MAX_TREE {
             return None;
@@ -220,14 +224,14 @@ impl Launcher {
         let Some(entry) = self.leaves.remove(&(name.clone(), start), &self.leaf_events) else {
             return;
         };
-        if let Some(end) = entry.end {
-            self.keep_proof(&name, end, now);
+        if let Some(end) = &entry.end {
+            self.keep_proof(&name, **end, now);
         }
         // A start that follows at once must not meet this on the kernel's cgroup lock.
         // Nothing but stop commands starts when everything goes down, and an orderly end leaves
         // nothing.
         let group = self.going_down.is_some().then(|| self.tree.group(name.as_str()));
-        self.removals.push(Chore::Remove { name, leaf: entry.leaf, group });
+        self.removals.push(Chore::Remove { name, leaf: entry.leaf(&self.tree), group });
     }
 
     /// Keeps the proof of an end, unless there was nothing to end.
@@ -268,7 +272,7 @@ impl Launcher {
         }
         match self.leaves.get(name, record.start) {
             Some(entry) if alive => {
-                self.records.save(name, &record, |text| entry.leaf.set_record(text));
+                self.records.save(name, &record, |text| entry.leaf(&self.tree).set_record(text));
             }
             // Its leaf is not made yet, and then the birth is what is saved; but between two steps
             // the next one must be known.

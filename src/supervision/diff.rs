@@ -185,9 +185,9 @@ fn keys(unit: &Unit) -> Vec<Key> {
         health,
         watchdog,
         command,
-        stop: Stop { command: stop_command, signal, grace, kill_mode },
+        stop,
         reload,
-        restart: Restart { policy, delay, max_delay, max_attempts, healthy_after },
+        restart,
         start_timeout,
         needs,
         after,
@@ -197,19 +197,22 @@ fn keys(unit: &Unit) -> Vec<Key> {
         pid_file,
         enabled,
         process,
-        limits: Limits { memory_bytes, pids, milli_cpus },
+        limits,
         delegate,
         activation,
     } = unit;
+    let Stop { command: stop_command, signal, grace, kill_mode } = &**stop;
+    let Restart { policy, delay, max_delay, max_attempts, healthy_after } = &**restart;
+    let Limits { memory_bytes, pids, milli_cpus } = &**limits;
     let mut keys = Keys(Vec::new());
     keys.at_once("(file)", Some(path(source)));
-    keys.at_once("description", (!description.is_empty()).then(|| description.clone()));
+    keys.at_once("description", (!description.is_empty()).then(|| description.to_string()));
     keys.at_start("command", Some(words(command)));
     keys.at_start("type", Some(kind.word().to_owned()));
     if let Kind::Oneshot { remain_after_exit } = kind {
         keys.at_start("remain_after_exit", Some(remain_after_exit.to_string()));
     }
-    keys.at_start("ready", ready.as_ref().map(care::ready));
+    keys.at_start("ready", ready.as_deref().map(care::ready));
     keys.at_start("healthcheck", health.as_deref().map(care::health));
     keys.at_start("watchdog", watchdog.map(care::watchdog));
     keys.at_once("enabled", Some(enabled.to_string()));
@@ -230,7 +233,7 @@ fn keys(unit: &Unit) -> Vec<Key> {
     keys.at_once("stop_command", stop_command.as_deref().map(words));
     keys.at_once("stop_grace_period", Some(duration(*grace)));
     keys.at_once("kill_mode", Some(kill_mode_word(*kill_mode).to_owned()));
-    match reload {
+    match reload.as_deref() {
         None => {}
         Some(Reload::Signal(signal)) => keys.at_once("reload_signal", Some(signal_word(*signal))),
         Some(Reload::Command(command)) => keys.at_once("reload_command", Some(words(command))),

@@ -1,7 +1,7 @@
 //! Who goes before whom: finds units that wait for each other in a circle.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 use std::fmt;
 
 use super::name::UnitName;
@@ -55,7 +55,7 @@ pub(super) type Waiting<'a> = (&'a UnitName, Vec<&'a UnitName>);
 
 /// The same for an order that need not be the one of the units themselves.
 pub(super) fn cycles_among(units: &[Waiting]) -> Vec<Cycle> {
-    let index: BTreeMap<&UnitName, usize> =
+    let index: HashMap<&UnitName, usize> =
         units.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect();
     let edges: Vec<Vec<usize>> = units
         .iter()
@@ -63,15 +63,15 @@ pub(super) fn cycles_among(units: &[Waiting]) -> Vec<Cycle> {
         .collect();
     // Peeling off units that wait for nobody, then units nobody waits for, leaves those on cycles
     // and on paths between them.
-    let left = peel(&edges, &(0..units.len()).collect());
+    let left = peel(&edges, &vec![true; units.len()]);
     let left = peel(&reversed(&edges), &left);
 
     let mut found = Vec::new();
     let mut open = left;
-    while let Some(&start) = open.iter().next() {
+    while let Some(start) = open.iter().position(|is_left| *is_left) {
         let path = walk_to_repeat(&edges, &open, start);
         for at in &path {
-            open.remove(at);
+            open[*at] = false;
         }
         if !path.is_empty() {
             found.push(Cycle(path.into_iter().map(|at| units[at].0.clone()).collect()));
@@ -84,17 +84,18 @@ pub(super) fn cycles_among(units: &[Waiting]) -> Vec<Cycle> {
 }
 
 /// Takes away, again and again, every node that has no edge into what is left.
-fn peel(edges: &[Vec<usize>], among: &BTreeSet<usize>) -> BTreeSet<usize> {
-    let mut left = among.clone();
+fn peel(edges: &[Vec<usize>], among: &[bool]) -> Vec<bool> {
+    let mut left = among.to_vec();
     let mut open_edges: Vec<usize> =
-        edges.iter().map(|to| to.iter().filter(|at| among.contains(at)).count()).collect();
+        edges.iter().map(|to| to.iter().filter(|at| among[**at]).count()).collect();
     let back = reversed(edges);
-    let mut free: Vec<usize> = among.iter().copied().filter(|&at| open_edges[at] == 0).collect();
+    let mut free: Vec<usize> =
+        (0..among.len()).filter(|&at| among[at] && open_edges[at] == 0).collect();
     while let Some(at) = free.pop() {
-        left.remove(&at);
+        left[at] = false;
         for &from in &back[at] {
-            open_edges[from] -= usize::from(among.contains(&from));
-            if open_edges[from] == 0 && left.contains(&from) {
+            open_edges[from] -= usize::from(among[from]);
+            if open_edges[from] == 0 && left[from] {
                 free.push(from);
             }
         }
@@ -114,12 +115,10 @@ fn reversed(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
 
 /// Follows first edges within `among` until a node repeats; gives the circle that closes there.
 /// Every node of `among` has such an edge, because it was peeled.
-fn walk_to_repeat(edges: &[Vec<usize>], among: &BTreeSet<usize>, start: usize) -> Vec<usize> {
+fn walk_to_repeat(edges: &[Vec<usize>], among: &[bool], start: usize) -> Vec<usize> {
     let mut path: Vec<usize> = vec![start];
-    let mut place: BTreeMap<usize, usize> = BTreeMap::from([(start, 0)]);
-    while let Some(&next) =
-        path.last().and_then(|&at| edges[at].iter().find(|to| among.contains(to)))
-    {
+    let mut place: HashMap<usize, usize> = HashMap::from([(start, 0)]);
+    while let Some(&next) = path.last().and_then(|&at| edges[at].iter().find(|to| among[**to])) {
         if let Some(&first) = place.get(&next) {
             return path.split_off(first);
         }

@@ -140,7 +140,7 @@ fn who_needs_it_healthy_waits_for_the_first_good_check_and_lives_through_bad_one
 fn a_readiness_that_is_asked_for_is_asked_for_until_it_comes() {
     let polled = Polled { probe: Probe::PidFile, interval: 200, timeout: 1_000 };
     let ready = Some(Ready::Polled(Box::new(polled)));
-    let mut rig = Rig::new(vec![Unit { ready, ..named("web") }]);
+    let mut rig = Rig::new(vec![Unit { ready: ready.map(Box::new), ..named("web") }]);
     rig.ask(super::Order::Start, "web");
     rig.pass(0);
     assert_eq!(rig.take_done(), ["begin web"], "there is nothing to look at before the exec");

@@ -260,7 +260,7 @@ fn a_start_post_whose_end_nobody_saw_runs_again_beside_its_service() {
 #[test]
 fn a_condition_that_does_not_hold_skips_the_start_and_holds_up_nobody() {
     let completed = need("b", Condition::ServiceCompletedSuccessfully, true);
-    let c = Unit { needs: vec![completed], ..named("c") };
+    let c = Unit { needs: [completed].into(), ..named("c") };
     let a = super::rig::needing(named("a"), &["b"]);
     let mut rig = Rig::new(vec![a, with_condition(named("b")), c]);
     rig.look = Some(Looked::Skip("/there does not exist".into()));

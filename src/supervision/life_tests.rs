@@ -120,7 +120,7 @@ fn a_word_about_itself_does_not_prolong_a_reload() {
 
 #[test]
 fn a_reload_that_takes_too_long_is_told_as_failed_and_the_next_one_starts_afresh() {
-    let reload = Some(Reload::Command(vec!["/bin/reload".into()]));
+    let reload = Some(Reload::Command(vec!["/bin/reload".into()]).into());
     let mut rig = Rig::new(vec![Unit { reload, ..named("a") }]);
     rig.bring_up("a");
     let judge =
@@ -136,8 +136,8 @@ fn a_reload_that_takes_too_long_is_told_as_failed_and_the_next_one_starts_afresh
 
 #[test]
 fn a_kill_before_the_spawn_failed_does_not_wait_for_a_leaf_that_never_filled() {
-    let stop = Stop { grace: 0, ..named("a").stop };
-    let mut rig = Rig::new(vec![Unit { stop, ..named("a") }]);
+    let stop = Stop { grace: 0, ..Stop::clone(&named("a").stop) };
+    let mut rig = Rig::new(vec![Unit { stop: stop.into(), ..named("a") }]);
     // The loop has not come to the spawn yet.
     rig.supervisor.ask(Order::Start, "a", 0).unwrap();
     rig.supervisor.ask(Order::Stop, "a", 0).unwrap();
@@ -162,7 +162,7 @@ fn an_empty_leaf_ends_the_undoing_of_a_oneshot_also_when_no_exit_is_told() {
 
 #[test]
 fn a_reload_command_that_is_spawned_into_a_stop_does_not_hold_it_up() {
-    let reload = Some(Reload::Command(vec!["/bin/reload".into()]));
+    let reload = Some(Reload::Command(vec!["/bin/reload".into()]).into());
     let mut rig = Rig::new(vec![Unit { reload, ..named("a") }]);
     rig.bring_up("a");
     rig.supervisor.ask(Order::Reload, "a", 0).unwrap();
@@ -174,8 +174,8 @@ fn a_reload_command_that_is_spawned_into_a_stop_does_not_hold_it_up() {
 
 #[test]
 fn under_mixed_the_others_are_asked_to_end_once_the_main_process_has() {
-    let stop = Stop { kill_mode: KillMode::Mixed, ..named("a").stop };
-    let mut rig = Rig::new(vec![Unit { stop, ..named("a") }]);
+    let stop = Stop { kill_mode: KillMode::Mixed, ..Stop::clone(&named("a").stop) };
+    let mut rig = Rig::new(vec![Unit { stop: stop.into(), ..named("a") }]);
     rig.bring_up("a");
     rig.ask(Order::Stop, "a");
     rig.pass(1_000);

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use thin_vec::ThinVec;
+
 use super::activation::Guard;
 use super::conflicts::{self, Clash};
 use super::graph::{self, Cycle, Waiting};
@@ -12,7 +14,6 @@ use super::service::Service;
 use super::socket_conflicts::{self, Conflict};
 use super::supervisor::{Slot, Supervisor};
 use super::unit::Unit;
-use super::why::Because;
 use super::{Moment, diff, plan};
 
 /// Units that were not taken, and why.
@@ -40,6 +41,8 @@ impl Supervisor {
         for unit in self.without_conflicts(units, &mut refused.conflicts) {
             self.take(Arc::new(unit), now);
         }
+        // Nodes that were filled in the order of names are half empty; made at once they are full.
+        self.slots = std::mem::take(&mut self.slots).into_iter().collect();
         for (name, slot) in &mut self.slots {
             slot.gone |= !there.contains(name);
         }
@@ -133,9 +136,9 @@ impl Supervisor {
                 next: None,
                 gone: false,
                 stuck: false,
-                because: Because::Asked,
-                dependents: Vec::new(),
-                rivals: Vec::new(),
+                because: None,
+                dependents: ThinVec::new(),
+                rivals: ThinVec::new(),
                 asked: None,
                 guarded: Guard::Off,
                 deadline: None,
@@ -166,7 +169,10 @@ impl Slot {
 }
 
 /// Who goes before whom.
-fn edges(units: &[Waiting]) -> BTreeSet<(UnitName, UnitName)> {
+fn edges(units: &[Waiting]) -> Vec<(UnitName, UnitName)> {
     let pairs = units.iter().flat_map(|(name, before)| before.iter().map(move |to| (*to, *name)));
-    pairs.map(|(to, from)| (to.clone(), from.clone())).collect()
+    let mut edges: Vec<_> = pairs.map(|(to, from)| (to.clone(), from.clone())).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    edges
 }

@@ -115,7 +115,6 @@ use std::sync::Arc;
 
 use activation::Guard;
 use name::UnitName;
-use record::Record;
 use status::{HealthWord, StateWord};
 use unit::{Millis, Unit};
 use why::Exit;
@@ -345,12 +344,10 @@ pub enum Action {
         /// The unit as it is now.
         unit: Arc<Unit>,
     },
-    /// Keep this where the next supervisor will find it.
+    /// Keep the record of this service, as it is then, where the next supervisor will find it.
     Save {
         /// The unit.
         name: UnitName,
-        /// What to keep.
-        record: Box<Record>,
     },
     /// Make a check, outside of the leaf, and answer with [`Event::Checked`].
     Check {

@@ -151,7 +151,7 @@ fn walk_well(units: [Unit; 3], depth: usize) {
 const DEPTH: usize = 6;
 
 fn needing_by(condition: Condition, required: bool) -> Unit {
-    Unit { needs: vec![need("b", condition, required)], ..named("a") }
+    Unit { needs: [need("b", condition, required)].into(), ..named("a") }
 }
 
 #[test]
@@ -218,9 +218,12 @@ fn a_needs_a_oneshot_that_remains_and_is_undone() {
 
 #[test]
 fn a_can_do_without_b_and_b_not_without_c() {
-    let restart = Restart { policy: RestartPolicy::No, ..named("c").restart };
+    let restart = Restart { policy: RestartPolicy::No, ..*named("c").restart };
     let a = needing_by(Condition::ServiceHealthy, false);
-    walk_well([a, needing(named("b"), &["c"]), Unit { restart, ..named("c") }], DEPTH);
+    walk_well(
+        [a, needing(named("b"), &["c"]), Unit { restart: restart.into(), ..named("c") }],
+        DEPTH,
+    );
 }
 
 #[test]
@@ -235,14 +238,16 @@ fn a_needs_a_healthy_b_and_c_a_started_one() {
         on_failure: OnFailure::Notify,
     };
     let b = Unit { health: Some(Box::new(check)), ..named("b") };
-    let c = Unit { needs: vec![need("b", Condition::ServiceStarted, true)], ..named("c") };
+    let c = Unit { needs: [need("b", Condition::ServiceStarted, true)].into(), ..named("c") };
     walk_well([needing(named("a"), &["b"]), b, c], DEPTH);
 }
 
 #[test]
 fn a_goes_after_b_also_when_b_cannot_come() {
-    let c =
-        Unit { restart: Restart { policy: RestartPolicy::No, ..named("c").restart }, ..named("c") };
+    let c = Unit {
+        restart: Restart { policy: RestartPolicy::No, ..*named("c").restart }.into(),
+        ..named("c")
+    };
     walk_well([after(named("a"), &["b"]), needing(named("b"), &["c"]), c], DEPTH);
 }
 

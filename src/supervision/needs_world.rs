@@ -301,8 +301,10 @@ impl World {
                 self.guards.insert(unit.name.to_string(), guard);
                 self.supervisor.guarded(&unit.name, guard, self.now);
             }
-            Action::Save { name, record } => {
-                self.saved.insert(name.to_string(), *record);
+            Action::Save { name } => {
+                let record =
+                    self.supervisor.service(name.as_str()).map(super::service::Service::record);
+                self.saved.extend(record.map(|record| (name.to_string(), record)));
             }
             Action::Look { unit, number } => {
                 self.looks.insert(unit.name.to_string(), number);

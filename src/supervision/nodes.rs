@@ -115,7 +115,7 @@ impl Node {
         let waited_for = times.and_then(|times| times.waited_for.as_ref());
         Self {
             name: unit.name.to_string(),
-            description: unit.description.clone(),
+            description: unit.description.to_string(),
             kind: unit.kind.word().to_owned(),
             state: service.word(),
             since: service.since(),

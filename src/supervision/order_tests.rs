@@ -59,8 +59,8 @@ fn what_a_oneshot_needs_stays_until_the_oneshot_is_undone() {
 
 #[test]
 fn a_start_whose_distant_need_failed_is_told_so_instead_of_waiting_for_ever() {
-    let no = Restart { policy: RestartPolicy::No, ..named("c").restart };
-    let c = Unit { restart: no, kind: ONCE, ..named("c") };
+    let no = Restart { policy: RestartPolicy::No, ..*named("c").restart };
+    let c = Unit { restart: no.into(), kind: ONCE, ..named("c") };
     let a = needing(named("a"), &["b"]);
     let d = after(named("d"), &["a"]);
     let mut rig = Rig::new(vec![a, needing(named("b"), &["c"]), c, d]);
@@ -79,8 +79,8 @@ fn a_start_whose_distant_need_failed_is_told_so_instead_of_waiting_for_ever() {
 
 #[test]
 fn a_need_that_comes_back_unblocks_the_whole_chain() {
-    let no = Restart { policy: RestartPolicy::No, ..named("c").restart };
-    let c = Unit { restart: no, kind: Kind::Simple, ..named("c") };
+    let no = Restart { policy: RestartPolicy::No, ..*named("c").restart };
+    let c = Unit { restart: no.into(), kind: Kind::Simple, ..named("c") };
     let a = needing(named("a"), &["b"]);
     let mut rig = Rig::new(vec![a, needing(named("b"), &["c"]), c]);
     rig.ask(Order::Start, "a");
@@ -95,7 +95,7 @@ fn a_need_that_comes_back_unblocks_the_whole_chain() {
 
 #[test]
 fn an_optional_need_that_is_blocked_for_good_holds_nobody_up() {
-    let a = Unit { needs: vec![need("b", Condition::ServiceHealthy, false)], ..named("a") };
+    let a = Unit { needs: [need("b", Condition::ServiceHealthy, false)].into(), ..named("a") };
     let mut rig = Rig::new(vec![a, needing(named("b"), &["missing"])]);
     rig.ask(Order::Start, "a");
     assert_eq!(rig.word("b"), StateWord::Blocked);
@@ -105,7 +105,7 @@ fn an_optional_need_that_is_blocked_for_good_holds_nobody_up() {
 #[test]
 fn a_stop_reaches_those_behind_a_completed_oneshot() {
     let completed = need("b", Condition::ServiceCompletedSuccessfully, true);
-    let web = Unit { needs: vec![completed], ..named("a") };
+    let web = Unit { needs: [completed].into(), ..named("a") };
     let migrate = Unit { kind: ONCE, ..needing(named("b"), &["c"]) };
     let mut rig = Rig::new(vec![web, migrate, named("c")]);
     rig.ask(Order::Start, "a");
@@ -121,7 +121,7 @@ fn a_stop_reaches_those_behind_a_completed_oneshot() {
 #[test]
 fn a_completed_oneshot_runs_again_when_a_person_starts_it_and_not_as_a_need() {
     let completed = need("b", Condition::ServiceCompletedSuccessfully, true);
-    let a = Unit { needs: vec![completed], ..named("a") };
+    let a = Unit { needs: [completed].into(), ..named("a") };
     for kind in [ONCE, Kind::Auto] {
         let mut rig = Rig::new(vec![a.clone(), Unit { kind, ..named("b") }]);
         rig.ask(Order::Start, "b");
@@ -290,7 +290,7 @@ fn a_restart_leaves_those_that_need_it_alone() {
 
 #[test]
 fn service_started_is_met_as_soon_as_the_program_runs() {
-    let a = Unit { needs: vec![need("b", Condition::ServiceStarted, true)], ..named("a") };
+    let a = Unit { needs: [need("b", Condition::ServiceStarted, true)].into(), ..named("a") };
     let mut rig = Rig::new(vec![a, Unit { kind: Kind::Notify, ..named("b") }]);
     rig.ask(Order::Start, "a");
     assert_eq!(rig.take_done(), ["begin b"]);

@@ -1,7 +1,6 @@
 //! When an order is carried out, and what to tell the person who gave it.
 
 use super::service::{Service, State};
-use super::service_life::Life;
 use super::why::{Obstacle, Why};
 use super::{Order, Want};
 
@@ -19,10 +18,10 @@ pub fn judge(order: Order, service: &Service, obstacles: &[Obstacle]) -> Option<
         Order::Stop => service.life().is_none().then(|| (true, "stopped".to_owned())),
         Order::Reload => match service.state() {
             State::Reloading { .. } => None,
-            State::Up { life: Life { reload_failed: Some(why), .. } } => {
-                Some((false, format!("the reload failed: {why}")))
-            }
-            State::Up { .. } => Some((true, "reloaded".to_owned())),
+            State::Up { life } => Some(match &life.words().reload_failed {
+                Some(why) => (false, format!("the reload failed: {why}")),
+                None => (true, "reloaded".to_owned()),
+            }),
             _ => Some((false, format!("{} while reloading: {}", service.word(), service.why()))),
         },
     }

@@ -52,7 +52,7 @@ fn with(unit: Unit, change: impl FnOnce(&mut Unit)) -> Unit {
 }
 
 fn commanded(name: &str, command: &str) -> Unit {
-    Unit { command: vec![command.into()], ..named(name) }
+    Unit { command: [command.into()].into(), ..named(name) }
 }
 
 #[test]
@@ -94,7 +94,8 @@ fn where_one_unit_is_wrong_nothing_is_done_but_for_units_that_are_named() {
         assert!(plan.problems.iter().any(|problem| problem.name == "b") || plan.is_sound());
     }
     // What may be missing may be.
-    let soft = Unit { needs: vec![need("gone", Condition::ServiceHealthy, false)], ..named("b") };
+    let soft =
+        Unit { needs: [need("gone", Condition::ServiceHealthy, false)].into(), ..named("b") };
     assert!(rig.plan(&[named("a"), soft], &wish(&[])).is_sound());
 }
 
@@ -131,14 +132,14 @@ fn a_living_service_follows_what_it_can_at_once_and_the_rest_at_its_next_start()
     rig.take_done();
     let new = with(commanded("a", "/bin/new"), |unit| {
         unit.description = "new".into();
-        unit.limits = Limits { pids: Some(7), ..Limits::default() };
-        unit.restart.policy = RestartPolicy::No;
+        unit.limits = Limits { pids: Some(7), ..Limits::default() }.into();
+        Arc::make_mut(&mut unit.restart).policy = RestartPolicy::No;
     });
     let plan = rig.reload(std::slice::from_ref(&new), &wish(&[]));
     assert_eq!(plan.steps[0].why, "runs an older unit: command changes at the next start");
     assert_eq!(rig.take_done(), ["limits a"]);
     assert_eq!(rig.older("a"), ["command"]);
-    assert_eq!((rig.unit("a").description.as_str(), rig.unit("a").limits.pids), ("new", Some(7)));
+    assert_eq!((rig.unit("a").description.as_ref(), rig.unit("a").limits.pids), ("new", Some(7)));
     assert_eq!(rig.unit("a").command, named("a").command);
     // It is not news any more, and still true; the next supervisor knows it too.
     assert_eq!(told(&rig.plan(std::slice::from_ref(&new), &wish(&[]))), ["a keep"]);
@@ -199,17 +200,17 @@ fn deadlines_that_run_are_measured_by_the_new_unit() {
     assert_eq!(rig.word("a"), StateWord::Stopping);
     // The grace of 5 s began then.
     assert_eq!(rig.supervisor.deadline(), Some(8_000));
-    let hasty = with(quick, |unit| unit.stop.grace = 1_000);
+    let hasty = with(quick, |unit| Arc::make_mut(&mut unit.stop).grace = 1_000);
     rig.reload(std::slice::from_ref(&hasty), &wish(&[]));
     assert_eq!(rig.supervisor.deadline(), Some(4_000));
     rig.pass(1_000);
     assert_eq!(rig.word("a"), StateWord::Killing);
     rig.exit("a", 1, false);
     assert_eq!((rig.word("a"), rig.supervisor.deadline()), (StateWord::Waiting, Some(5_000)));
-    let slow = with(hasty.clone(), |unit| unit.restart.delay = 4_000);
+    let slow = with(hasty.clone(), |unit| Arc::make_mut(&mut unit.restart).delay = 4_000);
     rig.reload(std::slice::from_ref(&slow), &wish(&[]));
     assert_eq!(rig.supervisor.deadline(), Some(8_000));
-    let never = with(hasty, |unit| unit.restart.policy = RestartPolicy::No);
+    let never = with(hasty, |unit| Arc::make_mut(&mut unit.restart).policy = RestartPolicy::No);
     rig.reload(&[never], &wish(&[]));
     assert_eq!((rig.word("a"), rig.supervisor.deadline()), (StateWord::Failed, None));
 }

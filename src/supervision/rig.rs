@@ -1,8 +1,10 @@
 //! A supervisor of several units with a world that obeys, for tests.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
+
+use thin_vec::ThinVec;
 
 use super::activation::{
     Activation, Address, Guard, Mode, PathCondition, PathTrigger, Socket, Style, Trigger,
@@ -14,7 +16,7 @@ use super::record::Record;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
 use super::timers::{Timer, When};
-use super::unit::{Condition, KillMode, Kind, Limits, Need, Restart, RestartPolicy, Stop, Unit};
+use super::unit::{Condition, Kind, Need, Restart, Stop, Unit};
 use super::why::Exit;
 use super::{Action, Event, Moment, Notice, Order, Pid, Role};
 
@@ -22,34 +24,28 @@ use super::{Action, Event, Moment, Notice, Order, Pid, Role};
 pub fn unit() -> Unit {
     Unit {
         name: UnitName::new("web").unwrap(),
-        source: PathBuf::from("/etc/yml-services/web.yml"),
-        description: String::new(),
+        source: Path::new("/etc/yml-services/web.yml").into(),
+        description: "".into(),
         kind: Kind::Auto,
         ready: None,
         health: None,
         watchdog: None,
-        command: vec!["/bin/web".into()],
-        stop: Stop { command: None, signal: 15, grace: 5_000, kill_mode: KillMode::ControlGroup },
+        command: ["/bin/web".into()].into(),
+        stop: Arc::new(Stop { grace: 5_000, ..Stop::default() }),
         reload: None,
-        restart: Restart {
-            policy: RestartPolicy::OnFailure,
-            delay: 1_000,
-            max_delay: 60_000,
-            max_attempts: 2,
-            healthy_after: 10_000,
-        },
+        restart: Arc::new(Restart { max_attempts: 2, ..Restart::default() }),
         start_timeout: Some(90_000),
-        needs: Vec::new(),
-        after: Vec::new(),
-        conflicts: Vec::new(),
-        conditions: Vec::new(),
+        needs: ThinVec::new(),
+        after: ThinVec::new(),
+        conflicts: ThinVec::new(),
+        conditions: ThinVec::new(),
         hooks: std::sync::Arc::default(),
         pid_file: None,
         enabled: true,
         activation: None,
         delegate: false,
         process: Arc::default(),
-        limits: Limits::default(),
+        limits: Arc::default(),
     }
 }
 
@@ -113,7 +109,10 @@ pub fn after(unit: Unit, others: &[&str]) -> Unit {
 
 /// The unit with a stop command.
 pub fn with_stop_command(unit: Unit) -> Unit {
-    Unit { stop: Stop { command: Some(vec!["/bin/stop".into()]), ..unit.stop.clone() }, ..unit }
+    Unit {
+        stop: Arc::new(Stop { command: Some(vec!["/bin/stop".into()]), ..(*unit.stop).clone() }),
+        ..unit
+    }
 }
 
 /// A hook of this command, with the time-out of a start.
@@ -136,7 +135,7 @@ pub fn with_hooks(unit: Unit, start_pre: usize, start_post: usize, stop_post: us
 pub fn with_condition(unit: Unit) -> Unit {
     let what = What::Path(PathIs::There, "/there".into());
     let entry = Entry { any: vec![Test { what, negated: false }], required: false };
-    Unit { conditions: vec![entry], ..unit }
+    Unit { conditions: [entry].into(), ..unit }
 }
 
 /// The unit, which cannot live beside others.
@@ -343,8 +342,10 @@ impl Rig {
                     self.supervisor.guarded(&unit.name, guard, self.now);
                 }
             }
-            Action::Save { name, record } => {
-                self.saved.insert(name.to_string(), *record);
+            Action::Save { name } => {
+                let record =
+                    self.supervisor.service(name.as_str()).map(super::service::Service::record);
+                self.saved.extend(record.map(|record| (name.to_string(), record)));
             }
             Action::SetLimits { unit } => self.done.push(format!("limits {}", unit.name)),
             Action::Look { unit, number } => {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use thin_vec::ThinVec;
+
 use super::health;
 use super::hooks;
 use super::record::Others;
@@ -39,11 +41,11 @@ pub struct Service {
     /// When the last start began, in this boot.
     pub(super) began: Option<Moment>,
     /// Keys of the unit that changed since this start, and count from the next one on.
-    pub(super) older: Vec<String>,
+    pub(super) older: ThinVec<String>,
     /// How many looks at its conditions were asked for.
     pub(super) looks: u64,
     pub(super) times: Option<Box<Times>>,
-    pub(super) pending: Pending,
+    pub(super) pending: Option<Box<Pending>>,
     pub(super) origin: Option<Origin>,
     /// What another build has kept about this start.
     pub(super) others: Option<Box<Others>>,
@@ -65,10 +67,10 @@ impl Service {
             last_exit: None,
             ran_for: None,
             began: None,
-            older: Vec::new(),
+            older: ThinVec::new(),
             looks: 0,
             times: None,
-            pending: Pending::default(),
+            pending: None,
             origin: None,
             others: None,
         }
@@ -316,11 +318,9 @@ impl Service {
         }
         self.tell_health(health, out);
         self.end_check(check, out);
-        let after = self.record();
-        if record != after {
+        if record != self.record() {
             let place = if lived && self.life().is_some() { first } else { out.len() };
-            let save = Action::Save { name: self.unit.name.clone(), record: Box::new(after) };
-            out.insert(place, save);
+            out.insert(place, Action::Save { name: self.unit.name.clone() });
         }
     }
 
@@ -391,7 +391,7 @@ impl Service {
         self.restarts = self.restarts.saturating_add(u32::from(self.attempts > 0));
         self.others = None;
         self.began = Some(now);
-        self.older = Vec::new();
+        self.older = ThinVec::new();
         self.prepare(Role::Pre(0), now, out)
     }
 
@@ -406,8 +406,8 @@ impl Service {
         let State::Up { mut life } = state else {
             return state;
         };
-        life.reload_failed = None;
-        match (&self.unit.reload, life.main_pid(self.unit.kind)) {
+        life.forget_reload();
+        match (self.unit.reload.as_deref(), life.main_pid(self.unit.kind)) {
             (Some(Reload::Command(_)), _) => {
                 self.spawn_control(&mut life, Role::Reload, out);
                 State::Reloading { life, give_up: now + RELOAD_TIMEOUT }

@@ -17,7 +17,7 @@ impl Service {
         now: Moment,
         out: &mut Vec<Action>,
     ) -> State {
-        self.older = older;
+        self.older = older.into();
         let old = std::mem::replace(&mut self.unit, Arc::clone(&unit));
         // A unit that was never started has no cgroup; its first start will set them.
         if old.limits != unit.limits && self.starts > 0 {
@@ -61,7 +61,7 @@ impl Service {
     /// Asks the new policy about the back-off that runs. A shorter pause counts from when this one
     /// began; a longer one does not hold up what was promised for sooner than now.
     fn wait_anew(&mut self, until: Moment, why: Why, now: Moment) -> State {
-        let restart = self.unit.restart;
+        let restart = &self.unit.restart;
         if !restart.is_due(&why) {
             return self.rest(why);
         }

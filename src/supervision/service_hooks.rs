@@ -170,7 +170,7 @@ impl Service {
         out: &mut Vec<Action>,
     ) -> State {
         if let Event::SpawnFailed { reason, passing, .. } = &event {
-            life.hook_failed = Some(reason.clone());
+            life.say().hook_failed = Some(reason.clone());
             if !self.is_ignored(role) {
                 let reason = format!("{}: {reason}", hooks::words(&self.unit, role));
                 let because = Because::CannotStart { reason, passing: *passing };
@@ -198,7 +198,7 @@ impl Service {
     fn prepared(&mut self, life: Life, role: Role, now: Moment, out: &mut Vec<Action>) -> State {
         self.remove_leaf(&life, out);
         let exit = end_of(&life);
-        let came = self.judge_hook(role, exit, life.hook_failed, out);
+        let came = self.judge_hook(role, exit, life.words().hook_failed.clone(), out);
         if self.want == Want::Down {
             // Those behind it have yet to end before it may be asked to; but nothing begins here.
             let is_shutdown = self.want_before_shutdown.is_some();
@@ -295,7 +295,7 @@ impl Service {
     ) -> State {
         let role = Role::StopPost(index);
         if let Event::SpawnFailed { reason, .. } = &event {
-            life.hook_failed = Some(reason.clone());
+            life.say().hook_failed = Some(reason.clone());
         }
         match self.note_hook(&mut life, &event, now) {
             Leaf::Stays => State::Clearing { life, index, over, kill_at, killed },
@@ -307,7 +307,7 @@ impl Service {
             Leaf::Empty => {
                 self.remove_leaf(&life, out);
                 // The verdict is the service's own, whatever came of this.
-                match self.judge_hook(role, end_of(&life), life.hook_failed, out) {
+                match self.judge_hook(role, end_of(&life), life.words().hook_failed.clone(), out) {
                     Came::Unseen => self.clear(*over, index, now, out),
                     Came::Well | Came::Failed(_) => self.clear(*over, index + 1, now, out),
                 }
@@ -330,7 +330,7 @@ impl Service {
             None => {
                 let limit = hooks::of_role(&self.unit, Role::StopPost(index));
                 let limit = limit.and_then(|hook| hook.timeout).unwrap_or(0);
-                life.hook_failed = Some(HookFailure::Timeout(limit).to_string());
+                life.say().hook_failed = Some(HookFailure::Timeout(limit).to_string());
                 STUCK_AFTER
             }
             Some(pause) => {

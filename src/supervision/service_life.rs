@@ -50,6 +50,21 @@ pub enum Control {
     Running(Pid),
 }
 
+/// What there is to say about a start in words; of most there is nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// What the service says of itself.
+    pub status_text: String,
+    /// Why the last reload failed, if it did.
+    pub reload_failed: Option<String>,
+    /// Why the hook of this leaf failed, where that is known before its end.
+    pub hook_failed: Option<String>,
+}
+
+impl Words {
+    const NONE: Self = Self { status_text: String::new(), reload_failed: None, hook_failed: None };
+}
+
 /// One start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Life {
@@ -63,12 +78,8 @@ pub struct Life {
     pub control: Control,
     /// When it became up, if it did.
     pub up_since: Option<Moment>,
-    /// What the service says of itself.
-    pub status_text: String,
-    /// Why the last reload failed, if it did.
-    pub reload_failed: Option<String>,
-    /// Why the hook of this leaf failed, where that is known before its end.
-    pub hook_failed: Option<String>,
+    /// What there is to say about it in words.
+    words: Option<Box<Words>>,
     /// How the last process of the leaf ended that was seen to end.
     pub last_exit: Option<Exit>,
     /// How it is looked after, where the unit asks for that.
@@ -86,13 +97,31 @@ impl Life {
             main: Main::Unknown,
             control: Control::None,
             up_since: None,
-            status_text: String::new(),
-            reload_failed: None,
-            hook_failed: None,
+            words: None,
             last_exit: None,
             watch: None,
             look_at: None,
             looks: 0,
+        }
+    }
+
+    /// What there is to say about it in words.
+    pub const fn words(&self) -> &Words {
+        match &self.words {
+            Some(words) => words,
+            None => const { &Words::NONE },
+        }
+    }
+
+    /// The same, to say more.
+    pub fn say(&mut self) -> &mut Words {
+        self.words.get_or_insert_default()
+    }
+
+    /// A reload begins, and the one before it means nothing any more.
+    pub fn forget_reload(&mut self) {
+        if let Some(words) = &mut self.words {
+            words.reload_failed = None;
         }
     }
 
@@ -214,7 +243,7 @@ impl Life {
     /// Takes what the service says of itself, apart from changes of state.
     pub fn note(&mut self, notice: &Notice) {
         if let Some(text) = &notice.status {
-            self.status_text.clone_from(text);
+            self.say().status_text.clone_from(text);
         }
         if let Some(pid) = notice.main {
             self.main = Main::Told(pid);

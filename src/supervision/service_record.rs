@@ -18,7 +18,7 @@ impl Service {
         self.starts = self.starts.max(record.start);
         self.restarts = record.restarts;
         self.attempts = record.attempts;
-        self.older.clone_from(&record.older);
+        self.older = record.older.as_slice().into();
         self.times.clone_from(&record.times);
         self.origin.clone_from(&record.origin);
         self.others = (!record.others.is_empty()).then(|| Box::new(record.others.clone()));
@@ -226,8 +226,8 @@ impl Service {
             why,
             restarts: self.restarts,
             attempts: self.attempts,
-            limited: self.starts > 0 && self.unit.limits != Limits::default(),
-            older: self.older.clone(),
+            limited: self.starts > 0 && *self.unit.limits != Limits::default(),
+            older: self.older.to_vec(),
             times: self.times.clone(),
             origin: self.origin.clone(),
             health: life.and_then(|life| life.watch.as_ref()?.kept()),

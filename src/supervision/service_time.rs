@@ -63,7 +63,8 @@ impl Service {
                     out.push(Action::Signal { name, start, who, signal });
                 }
                 life.control = Control::None;
-                life.reload_failed = Some(format!("not over within {}", Span(RELOAD_TIMEOUT)));
+                life.say().reload_failed =
+                    Some(format!("not over within {}", Span(RELOAD_TIMEOUT)));
                 State::Up { life }
             }
             State::Stopping { life, because, kill_at } if kill_at <= now => {

@@ -119,12 +119,15 @@ impl Service {
                 }
             }
             Event::SpawnFailed { role: Role::Reload, reason, .. } => {
-                life.reload_failed = Some(reason.clone());
+                life.say().reload_failed = Some(reason.clone());
                 life.control = Control::None;
                 reloading = None;
             }
             Event::Exited { pid, exit, .. } if control == Control::Running(*pid) => {
-                life.reload_failed = (!exit.is_success()).then(|| format!("{exit}"));
+                life.forget_reload();
+                if !exit.is_success() {
+                    life.say().reload_failed = Some(exit.to_string());
+                }
                 reloading = None;
             }
             _ => {}
@@ -366,7 +369,7 @@ impl Service {
 
     /// Asks the restart policy about an end that nobody wanted.
     fn restart_or_rest(&mut self, why: Why, up_since: Option<Moment>, now: Moment) -> State {
-        let restart = self.unit().restart;
+        let restart = &self.unit().restart;
         if !restart.is_due(&why) {
             return self.rest(why);
         }
@@ -378,7 +381,7 @@ impl Service {
 
     /// One more start after a pause, unless there were too many of them.
     pub(super) fn again(&mut self, why: Why, now: Moment) -> State {
-        let restart = self.unit().restart;
+        let restart = &self.unit().restart;
         if restart.max_attempts != 0 && self.attempts >= restart.max_attempts {
             self.want = self.want_at_rest(&why);
             let attempts = self.attempts;

@@ -85,7 +85,7 @@ impl Taken {
                 .find(|(name, theirs)| *name != unit.name && socket.is_in_the_way_of(theirs))?;
             Some(Conflict {
                 unit: unit.name.clone(),
-                source: unit.source.clone(),
+                source: unit.source.to_path_buf(),
                 key: socket.name.clone(),
                 socket: socket.to_string(),
                 other: (name.clone(), theirs.to_string()),

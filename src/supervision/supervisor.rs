@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use thin_vec::ThinVec;
+
 use super::activation::Guard;
 use super::condition::Looked;
 use super::name::UnitName;
@@ -26,12 +28,12 @@ pub(super) struct Slot {
     pub(super) gone: bool,
     /// It is blocked, and waiting will not help.
     pub(super) stuck: bool,
-    /// Why it is wanted down, when it is.
-    pub(super) because: Because,
+    /// Why it is wanted down, when it is, and nobody asked for that.
+    pub(super) because: Option<Box<Because>>,
     /// Those that name this unit in `depends_on` or `after`.
-    pub(super) dependents: Vec<UnitName>,
+    pub(super) dependents: ThinVec<UnitName>,
     /// Those that cannot live beside this unit, by its own word or by theirs.
-    pub(super) rivals: Vec<UnitName>,
+    pub(super) rivals: ThinVec<UnitName>,
     /// What the loop was last asked to do about its triggers; `None` before that.
     pub(super) asked: Option<Guard>,
     /// What the loop has done about them.
@@ -143,7 +145,7 @@ impl Supervisor {
         self.going_down = true;
         for (name, slot) in &mut self.slots {
             slot.service.go_down();
-            slot.because = Because::Shutdown;
+            slot.because = Some(Box::new(Because::Shutdown));
             self.restless.insert(name.clone());
         }
         self.settle(now);
@@ -233,7 +235,7 @@ impl Supervisor {
     /// Those that name this unit in `depends_on` or `after`.
     #[must_use]
     pub fn dependents(&self, name: &str) -> Option<Vec<UnitName>> {
-        self.slots.get(name).map(|slot| slot.dependents.clone())
+        self.slots.get(name).map(|slot| slot.dependents.to_vec())
     }
 
     /// Whether another unit waits for this one.
@@ -320,7 +322,7 @@ impl Supervisor {
         let Some(slot) = self.slots.get(name) else {
             return;
         };
-        let because = slot.because.clone();
+        let because = slot.because.as_deref().cloned().unwrap_or(Because::Asked);
         match (slot.service.want(), slot.service.state()) {
             (Want::Up | Want::Armed, State::Waiting { until, .. }) if *until > now => {}
             (Want::Armed, State::Waiting { .. }) => self.apply(name, Input::Rearm, now),
@@ -406,7 +408,7 @@ impl Supervisor {
         };
         let service = &mut slot.service;
         service.set_want(Want::Down);
-        slot.because = Because::UnitGone;
+        slot.because = Some(Box::new(Because::UnitGone));
         let unit = service.unit();
         let has_to_undo = unit.stop.command.is_some() || !unit.hooks.stop_post.is_empty();
         if *service.state() == State::Done && has_to_undo {
@@ -416,14 +418,14 @@ impl Supervisor {
         self.keep_guard(name);
         self.slots.remove(name);
         // A record would count for a later unit of this name.
-        self.actions.retain(|it| !matches!(it, Action::Save { name: of, .. } if of == name));
+        self.actions.retain(|it| !matches!(it, Action::Save { name: of } if of == name));
         false
     }
 }
 
 fn reload_is_possible(service: &Service) -> Result<(), Refusal> {
     use super::unit::Reload;
-    match (service.state(), &service.unit().reload) {
+    match (service.state(), service.unit().reload.as_deref()) {
         (_, None) => Err(Refusal::NoReload),
         (State::Up { .. }, Some(Reload::Signal(_))) if service.main_pid().is_none() => {
             Err(Refusal::NoMain)

@@ -73,12 +73,12 @@ impl Service {
     /// Forgets all of this, on which no decision rests: so two worlds of a walk are the same.
     #[cfg(test)]
     pub fn without_history(&self) -> Self {
-        Self { times: None, origin: None, pending: Pending::default(), ..self.clone() }
+        Self { times: None, origin: None, pending: None, ..self.clone() }
     }
 
     /// A start begins from this state.
     pub(super) fn note_begin(&mut self, from: &State, now: Moment) {
-        let pending = std::mem::take(&mut self.pending);
+        let pending = self.pending.take().map(|pending| *pending).unwrap_or_default();
         let (due, free) = match from {
             State::Waiting { .. } => (self.since, now),
             State::Blocked | State::Looking { .. } => {
@@ -102,8 +102,9 @@ impl Service {
 
     /// A start is held up in this state.
     pub(super) fn note_block(&mut self, from: &State, waits_for: Waited) {
+        let pending = self.pending.get_or_insert_default();
         match from {
-            State::Waiting { .. } => self.pending.due = Some(self.since),
+            State::Waiting { .. } => pending.due = Some(self.since),
             State::Blocked | State::Looking { .. } => {}
             State::Down { .. }
             | State::Preparing { .. }
@@ -115,9 +116,9 @@ impl Service {
             | State::Killing { .. }
             | State::Clearing { .. }
             | State::Done
-            | State::Failed { .. } => self.pending.due = None,
+            | State::Failed { .. } => pending.due = None,
         }
-        self.pending.waits_for = Some(waits_for);
+        pending.waits_for = Some(waits_for);
     }
 
     /// The state has changed from this one.

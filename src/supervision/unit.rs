@@ -1,9 +1,10 @@
 //! [`Unit`]: what the operator wants, already valid. Only `unit_file` makes one from text.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use thin_vec::ThinVec;
 
 use super::activation::Activation;
 use super::condition::Entry;
@@ -13,54 +14,54 @@ use super::name::UnitName;
 /// A span of time in milliseconds.
 pub type Millis = u64;
 
-/// What the operator wrote about one service, checked and complete.
+/// What the operator wrote about one service, checked and complete. Small, because there may be
+/// ten thousand: a part that most units say nothing about is one that they share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
     /// The file's name without its ending.
     pub name: UnitName,
     /// The file it was read from.
-    pub source: PathBuf,
+    pub source: Box<Path>,
     /// One line for people; empty when the unit has none.
-    pub description: String,
+    pub description: Box<str>,
     /// How the service tells that it is up.
     pub kind: Kind,
     /// What makes it up, where that is not what its type says.
-    pub ready: Option<Ready>,
+    pub ready: Option<Box<Ready>>,
     /// How it is found out whether a service that is up does its work, if that is.
     pub health: Option<Box<HealthCheck>>,
     /// How often the service must say that it is well, if it must.
     pub watchdog: Option<Watchdog>,
     /// The program and its arguments, never empty.
-    pub command: Vec<String>,
+    pub command: Box<[String]>,
     /// How the service is stopped.
-    pub stop: Stop,
+    pub stop: Arc<Stop>,
     /// How the service is told to read its configuration again, if it can be.
-    pub reload: Option<Reload>,
+    pub reload: Option<Box<Reload>>,
     /// What happens when the service ends unasked.
-    pub restart: Restart,
+    pub restart: Arc<Restart>,
     /// How long a start may take; `None` waits for ever.
     pub start_timeout: Option<Millis>,
     /// What must be there before this unit starts.
-    pub needs: Vec<Need>,
+    pub needs: ThinVec<Need>,
     /// Units that go first when both are to start, and last when both are to stop.
-    pub after: Vec<UnitName>,
+    pub after: ThinVec<UnitName>,
     /// Units that cannot live beside this one, in whichever of the two it is written.
-    pub conflicts: Vec<UnitName>,
+    pub conflicts: ThinVec<UnitName>,
     /// What must hold when this unit is about to start.
-    pub conditions: Vec<Entry>,
+    pub conditions: ThinVec<Entry>,
     /// Commands before and after the service. Shared, because most units have none.
     pub hooks: Arc<Hooks>,
     /// Where the daemon writes its main process id; a hint, never a fact.
-    pub pid_file: Option<PathBuf>,
+    pub pid_file: Option<Box<Path>>,
     /// Whether the unit starts when the supervisor starts, or waits then for what starts it.
     pub enabled: bool,
     /// What starts it, and the sockets that it is given. Shared and rare.
     pub activation: Option<Arc<Activation>>,
     /// Everything the forked child sets up before it executes the command.
-    /// Shared, because most units say nothing about it.
     pub process: Arc<Process>,
     /// What the unit's cgroup may use.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// Whether the leaf is the service's own, to make cgroups in and to hand controllers down.
     pub delegate: bool,
 }
@@ -231,6 +232,15 @@ pub struct Stop {
     pub kill_mode: KillMode,
 }
 
+/// How a unit is stopped that says nothing about it: SIGTERM for every process, and ten seconds.
+impl Default for Stop {
+    fn default() -> Self {
+        const TERM: i32 = 15;
+        let kill_mode = KillMode::ControlGroup;
+        Self { command: None, signal: TERM, grace: 10_000, kill_mode }
+    }
+}
+
 /// Who gets the stop signal. The kill after the grace period always takes the whole tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillMode {
@@ -262,6 +272,19 @@ pub struct Restart {
     pub max_attempts: u32,
     /// A run at least this long is healthy: it resets the pause and the count.
     pub healthy_after: Millis,
+}
+
+/// What a unit that says nothing about it does, unless it is a oneshot.
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            policy: RestartPolicy::OnFailure,
+            delay: 1_000,
+            max_delay: 60_000,
+            max_attempts: 10,
+            healthy_after: 10_000,
+        }
+    }
 }
 
 /// In which cases a service that ended unasked is started again.

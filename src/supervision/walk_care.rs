@@ -219,9 +219,11 @@ fn every_order_of_events_keeps_the_promises_of_a_watchdog() {
 
 #[test]
 fn every_order_of_events_keeps_the_promises_of_a_check_for_readiness() {
-    let restart = Restart { policy: RestartPolicy::Always, max_attempts: 0, ..unit().restart };
+    let restart =
+        Restart { policy: RestartPolicy::Always, max_attempts: 0, ..*unit().restart }.into();
     let ready = polled();
-    let unit = Unit { ready, health: check(OnFailure::Stop), restart, ..unit() };
+    let unit =
+        Unit { ready: ready.map(Box::new), health: check(OnFailure::Stop), restart, ..unit() };
     walk_well(&unit, 8);
 }
 
@@ -233,8 +235,8 @@ fn every_order_of_events_keeps_the_promises_of_who_is_only_told() {
 
 #[test]
 fn every_order_of_events_keeps_the_promises_of_a_written_readiness() {
-    let unit = Unit { kind: Kind::Simple, ready: Some(Ready::Fd(3)), ..unit() };
+    let unit = Unit { kind: Kind::Simple, ready: Some(Ready::Fd(3).into()), ..unit() };
     walk_well(&unit, 8);
-    let unit = Unit { kind: Kind::Forking, ready: Some(Ready::Log("up".into())), ..unit };
+    let unit = Unit { kind: Kind::Forking, ready: Some(Ready::Log("up".into()).into()), ..unit };
     walk_well(&unit, 8);
 }

@@ -85,7 +85,9 @@ impl World {
                 }
             }
             Action::Guard { guard, .. } => self.set_guard(guard),
-            Action::Save { record, .. } => self.saved = Some(*record),
+            Action::Save { .. } => {
+                self.saved = self.supervisor.service("web").map(super::service::Service::record);
+            }
             Action::Changed { to: StateWord::Failed, why, .. }
                 if why.contains("given up")
                     && !why.contains("no socket")

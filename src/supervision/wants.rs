@@ -147,12 +147,12 @@ impl Supervisor {
         let before = service.record();
         service.set_want(want);
         origin.into_iter().for_each(|origin| service.set_origin(origin));
-        let record = service.record();
+        let changed = service.record() != before;
         // One at rest that is to run changes its state at once.
         let stays =
             want != Want::Up || service.life().is_some() || service.word() == StateWord::Done;
-        if stays && record != before {
-            self.actions.push(Action::Save { name: name.clone(), record: Box::new(record) });
+        if stays && changed {
+            self.actions.push(Action::Save { name: name.clone() });
         }
         self.wake_around(name);
     }
@@ -205,7 +205,7 @@ impl Supervisor {
             let dependents = slot.dependents.clone();
             // One that is down already may stand between: those behind it are stopped all the same.
             if slot.service.want() != Want::Down || because == Because::Asked {
-                slot.because = because.clone();
+                slot.because = (because != Because::Asked).then(|| Box::new(because.clone()));
                 // One that waits for what starts it is at rest, and must say why it does so no more.
                 let ends_now = slot.service.is_ending_because(&Because::Restart)
                     || slot.service.want() == Want::Armed;

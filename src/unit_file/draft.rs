@@ -1,9 +1,9 @@
 //! [`Draft`]: what the keys said, before the checks that concern several of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 
 use super::activation::ActivationDraft;
+use super::common::{HOOKS, LIMITS, PROCESS, RESTART, STOP};
 use super::diagnostic::{Place, Report};
 use super::hooks;
 use super::identity::Identity;
@@ -89,32 +89,32 @@ impl Draft {
         }
         let mut unit = Unit {
             name,
-            source: file.to_owned(),
-            description: self.description.take().unwrap_or_default(),
+            source: file.into(),
+            description: self.description.take().unwrap_or_default().into(),
             kind,
             ready: None,
             health: None,
             watchdog: None,
-            command: self.command.take()?,
-            stop: Stop {
+            command: self.command.take()?.into(),
+            stop: STOP.share(Stop {
                 command: self.stop_command.take(),
                 signal: self.stop_signal.unwrap_or(TERM),
                 grace,
                 kill_mode: self.kill_mode.unwrap_or(KillMode::ControlGroup),
-            },
-            reload,
-            restart,
+            }),
+            reload: reload.map(Box::new),
+            restart: RESTART.share(restart),
             start_timeout,
-            needs: std::mem::take(&mut self.needs),
-            after: std::mem::take(&mut self.after),
-            conflicts: std::mem::take(&mut self.conflicts),
-            conditions: std::mem::take(&mut self.conditions),
-            hooks,
-            pid_file: self.pid_file.take(),
+            needs: std::mem::take(&mut self.needs).into(),
+            after: std::mem::take(&mut self.after).into(),
+            conflicts: std::mem::take(&mut self.conflicts).into(),
+            conditions: std::mem::take(&mut self.conditions).into(),
+            hooks: HOOKS.share(hooks),
+            pid_file: self.pid_file.take().map(PathBuf::into_boxed_path),
             enabled: self.enabled.unwrap_or(true),
             activation,
-            process: shared(std::mem::take(&mut self.process)),
-            limits: std::mem::take(&mut self.limits),
+            process: PROCESS.share(std::mem::take(&mut self.process)),
+            limits: LIMITS.share(std::mem::take(&mut self.limits)),
             delegate: self.delegate.unwrap_or(false),
         };
         self.finish_care(&mut unit, report);
@@ -192,7 +192,7 @@ impl Draft {
     }
 
     /// Hooks without a time-out of their own take that of what they belong to.
-    fn finish_hooks(&mut self, start_timeout: Option<Millis>, grace: Millis) -> Arc<Hooks> {
+    fn finish_hooks(&mut self, start_timeout: Option<Millis>, grace: Millis) -> Hooks {
         let finish = |drafts: &mut Vec<hooks::Draft>, default| {
             let drafts = std::mem::take(drafts).into_iter();
             let hooks = drafts.map(|hooks::Draft { command, timeout, ignore_failure }| Hook {
@@ -202,14 +202,11 @@ impl Draft {
             });
             hooks.collect()
         };
-        static NONE: OnceLock<Arc<Hooks>> = OnceLock::new();
-        let hooks = Hooks {
+        Hooks {
             start_pre: finish(&mut self.start_pre, start_timeout),
             start_post: finish(&mut self.start_post, start_timeout),
             stop_post: finish(&mut self.stop_post, Some(grace)),
-        };
-        let none = NONE.get_or_init(Arc::default);
-        if hooks == **none { Arc::clone(none) } else { Arc::new(hooks) }
+        }
     }
 
     fn finish_identity(&mut self, report: &mut Report<'_>) {
@@ -223,11 +220,4 @@ impl Draft {
         self.process.user = Some(user);
         self.process.group = group.or(self.process.group.take());
     }
-}
-
-/// Most units leave the process as it is by default; they share one.
-fn shared(process: Process) -> Arc<Process> {
-    static DEFAULT: OnceLock<Arc<Process>> = OnceLock::new();
-    let default = DEFAULT.get_or_init(Arc::default);
-    if process == **default { Arc::clone(default) } else { Arc::new(process) }
 }

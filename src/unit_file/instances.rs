@@ -153,7 +153,7 @@ impl<'s> Making<'s> {
     /// Says of each template which units were made of it.
     fn tell_instances(&mut self) {
         for template in &mut self.loaded.templates {
-            let made = self.loaded.units.iter().filter(|unit| unit.source == template.source);
+            let made = self.loaded.units.iter().filter(|unit| *unit.source == *template.source);
             template.instances = made.map(|unit| unit.name.as_str().to_owned()).collect();
             template.instances.sort();
         }

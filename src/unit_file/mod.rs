@@ -11,6 +11,7 @@
 //! `directory` reads them all.
 
 mod activation;
+mod common;
 mod condition;
 mod depends;
 mod diagnostic;

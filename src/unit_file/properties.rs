@@ -100,7 +100,7 @@ fn check_shown(parts: &Parts, unit: &Unit) {
 /// Nothing that execve(2) or the rules could choke on.
 fn check_unit(unit: &Unit, name: &str) {
     assert_eq!(unit.name.as_str(), name);
-    let commands = [Some(&unit.command), unit.stop.command.as_ref()];
+    let commands = [Some(&*unit.command), unit.stop.command.as_deref()];
     for command in commands.into_iter().flatten() {
         assert!(command.first().is_some_and(|program| !program.is_empty()), "{command:?}");
         assert!(command.iter().all(|word| !word.contains('\0')), "{command:?}");

@@ -274,7 +274,7 @@ impl Draft {
                 });
             }
         }
-        unit.ready = care.ready;
+        unit.ready = care.ready.map(Box::new);
         unit.health = care.health.map(|(check, _)| Box::new(check));
         unit.watchdog = care.watchdog.map(|(watchdog, _)| watchdog);
     }

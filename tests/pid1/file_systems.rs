@@ -105,7 +105,7 @@ tmpfs / tmpfs ro 0 0
     let script = unit.command.last().unwrap();
     let (_, said) = machine.shell(script);
     assert!(machine.mount("/net").is_some(), "{said}");
-    let stop = unit.stop.command.unwrap();
+    let stop = unit.stop.command.clone().unwrap();
     let (_, said) = machine.shell(stop.last().unwrap());
     assert_eq!(machine.mount("/net"), None, "{said}");
     assert_eq!(machine.end_by(Signal::SIGUSR1), Signal::SIGINT);

@@ -1,6 +1,6 @@
 //! What is said of a changed key is what is done about it.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::super::rig::{after, against, need, needing, unit, with_condition, with_hooks};
@@ -12,19 +12,19 @@ use super::{KeyChange, When, diff, in_place};
 
 fn restart(change: impl Fn(&mut Restart)) -> Unit {
     let mut unit = unit();
-    change(&mut unit.restart);
+    change(Arc::make_mut(&mut unit.restart));
     unit
 }
 
 fn stop(change: impl Fn(&mut Stop)) -> Unit {
     let mut unit = unit();
-    change(&mut unit.stop);
+    change(Arc::make_mut(&mut unit.stop));
     unit
 }
 
 fn limits(change: impl Fn(&mut Limits)) -> Unit {
     let mut unit = unit();
-    change(&mut unit.limits);
+    change(Arc::make_mut(&mut unit.limits));
     unit
 }
 
@@ -52,17 +52,17 @@ fn each_key() -> Vec<(&'static str, Unit)> {
     let env_files = vec![EnvFile { path: "/e".into(), required: false }];
     let watchdog = Watchdog { limit: 1_500, on_failure: OnFailure::Notify };
     vec![
-        ("(file)", Unit { source: PathBuf::from("/run/web.yml"), ..unit() }),
+        ("(file)", Unit { source: Path::new("/run/web.yml").into(), ..unit() }),
         ("description", Unit { description: "Web".into(), ..unit() }),
-        ("command", Unit { command: vec!["/bin/web".into(), "a b".into()], ..unit() }),
+        ("command", Unit { command: ["/bin/web".into(), "a b".into()].into(), ..unit() }),
         ("type", Unit { kind: Kind::Notify, ..unit() }),
-        ("ready", Unit { ready: Some(Ready::Fd(3)), ..unit() }),
-        ("ready", Unit { ready: Some(Ready::Log("up".into())), ..unit() }),
+        ("ready", Unit { ready: Some(Ready::Fd(3).into()), ..unit() }),
+        ("ready", Unit { ready: Some(Ready::Log("up".into()).into()), ..unit() }),
         ("healthcheck", Unit { health: Some(Box::new(check(3))), ..unit() }),
         ("watchdog", Unit { watchdog: Some(watchdog), ..unit() }),
         ("enabled", Unit { enabled: false, ..unit() }),
         ("depends_on", needing(unit(), &["db"])),
-        ("depends_on", Unit { needs: vec![started], ..unit() }),
+        ("depends_on", Unit { needs: [started].into(), ..unit() }),
         ("after", after(unit(), &["db"])),
         ("conflicts", against(unit(), &["db"])),
         ("condition", with_condition(unit())),
@@ -79,12 +79,15 @@ fn each_key() -> Vec<(&'static str, Unit)> {
         ("stop_command", stop(|it| it.command = Some(vec!["/bin/stop".into()]))),
         ("stop_grace_period", stop(|it| it.grace = 1)),
         ("kill_mode", stop(|it| it.kill_mode = KillMode::Mixed)),
-        ("reload_signal", Unit { reload: Some(Reload::Signal(1)), ..unit() }),
-        ("reload_command", Unit { reload: Some(Reload::Command(vec!["/bin/r".into()])), ..unit() }),
+        ("reload_signal", Unit { reload: Some(Reload::Signal(1).into()), ..unit() }),
+        (
+            "reload_command",
+            Unit { reload: Some(Reload::Command(vec!["/bin/r".into()]).into()), ..unit() },
+        ),
         ("mem_limit", limits(|it| it.memory_bytes = Some(1))),
         ("pids_limit", limits(|it| it.pids = Some(1))),
         ("cpus", limits(|it| it.milli_cpus = Some(1_500))),
-        ("pid_file", Unit { pid_file: Some("/run/p".into()), ..unit() }),
+        ("pid_file", Unit { pid_file: Some(Path::new("/run/p").into()), ..unit() }),
         ("delegate", Unit { delegate: true, ..unit() }),
         ("environment.A", process(|it| it.environment = vec![("A".into(), "1".into())])),
         ("env_file", process(|it| it.env_files.clone_from(&env_files))),
@@ -140,13 +143,13 @@ fn values_are_shown_in_the_words_of_unit_files() {
         shown(&plain, &restart(|it| (it.delay, it.max_delay) = (1_500, 2_000))),
         "restart_delay: 1s -> 1500ms; restart_max_delay: 60s -> 2s"
     );
-    let told = Unit { command: vec!["sh".into(), "-c".into(), "echo 'x'".into()], ..unit() };
+    let told = Unit { command: ["sh".into(), "-c".into(), "echo 'x'".into()].into(), ..unit() };
     assert_eq!(shown(&plain, &told), "command: /bin/web -> sh -c 'echo '\\''x'\\'''");
     assert_eq!(shown(&plain, &limits(|it| it.milli_cpus = Some(1_500))), "cpus: - -> 1.5");
     assert_eq!(shown(&plain, &limits(|it| it.milli_cpus = Some(2_000))), "cpus: - -> 2");
     assert_eq!(shown(&plain, &stop(|it| it.signal = 37)), "stop_signal: TERM -> 37");
-    let old = Unit { reload: Some(Reload::Signal(1)), ..unit() };
-    let new = Unit { reload: Some(Reload::Command(vec!["r".into()])), ..unit() };
+    let old = Unit { reload: Some(Reload::Signal(1).into()), ..unit() };
+    let new = Unit { reload: Some(Reload::Command(vec!["r".into()]).into()), ..unit() };
     assert_eq!(shown(&old, &new), "reload_command: - -> r; reload_signal: HUP -> -");
 }
 
