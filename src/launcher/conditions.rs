@@ -14,7 +14,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Uid, User};
 
-use super::{Launcher, Token};
+use super::{Launcher, Token, glob};
 use crate::supervision::Moment;
 use crate::supervision::condition::{self, Looked, PathIs, Virtual, What};
 use crate::supervision::unit::Unit;
@@ -120,6 +120,16 @@ fn holds(what: &What) -> bool {
         What::Virtualization(Virtual::Container) => is_container(),
         What::Virtualization(Virtual::Machine) => is_machine() && !is_container(),
         What::Virtualization(Virtual::Any) => is_container() || is_machine(),
+        What::Glob(pattern) => glob::matches_any(pattern),
+        What::AcPower => has_ac_power(Path::new("/sys/class/power_supply")),
+        What::Capability(_, number) => {
+            has_capability(&fs::read_to_string("/proc/self/status").unwrap_or_default(), *number)
+        }
+        What::Cpus(compared, wanted) => {
+            // Counts those that the affinity mask and the cgroup's quota leave (sched_getaffinity(2)).
+            let count = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            compared.holds(u32::try_from(count).unwrap_or(u32::MAX), *wanted)
+        }
     }
 }
 
@@ -195,6 +205,33 @@ fn is_architecture(wanted: &str) -> bool {
     wanted == machine || wanted == systemd
 }
 
+/// Whether power comes from outside: an adapter is online, or no battery of the machine itself is
+/// being used up (power_supply class, Documentation/ABI/testing/sysfs-class-power). Devices with a
+/// battery of their own, such as a mouse, do not count. A machine that tells nothing has a plug.
+fn has_ac_power(supplies: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(supplies) else { return true };
+    let mut is_used_up = false;
+    for supply in entries.flatten() {
+        let read = |name: &str| fs::read_to_string(supply.path().join(name)).unwrap_or_default();
+        if read("scope").trim() == "Device" {
+            continue;
+        }
+        match read("type").trim() {
+            "Battery" => is_used_up |= read("status").trim() == "Discharging",
+            _ if read("online").trim() == "1" => return true,
+            _ => {}
+        }
+    }
+    !is_used_up
+}
+
+/// Whether the bounding set has it: `CapBnd` of `/proc/PID/status` (proc(5)), in hexadecimal digits.
+fn has_capability(status: &str, number: u8) -> bool {
+    let set = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let set = set.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    set.is_some_and(|set| set.checked_shr(number.into()).unwrap_or(0) & 1 == 1)
+}
+
 fn is_container() -> bool {
     let marks = ["/run/systemd/container", "/run/host/container-manager", "/.dockerenv"];
     let init = || fs::read("/proc/1/environ").unwrap_or_default();
@@ -216,7 +253,9 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use super::{has_word, is_architecture, is_first_boot, is_user, path_is};
+    use super::{
+        has_ac_power, has_capability, has_word, is_architecture, is_first_boot, is_user, path_is,
+    };
     use crate::supervision::condition::PathIs;
 
     #[test]
@@ -265,6 +304,38 @@ mod tests {
         assert!(is_first_boot(None) && is_first_boot(Some("\n")));
         assert!(is_first_boot(Some("uninitialized\n")));
         assert!(!is_first_boot(Some("0123456789abcdef0123456789abcdef\n")));
+    }
+
+    #[test]
+    fn a_battery_counts_when_it_is_used_up_and_nothing_is_plugged_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |supply: &str, file: &str, text: &str| {
+            fs::create_dir_all(dir.path().join(supply)).unwrap();
+            fs::write(dir.path().join(supply).join(file), format!("{text}\n")).unwrap();
+        };
+        assert!(has_ac_power(dir.path()) && has_ac_power(&dir.path().join("none")));
+        put("mouse", "type", "Battery");
+        put("mouse", "scope", "Device");
+        put("mouse", "status", "Discharging");
+        assert!(has_ac_power(dir.path()));
+        put("BAT0", "type", "Battery");
+        put("BAT0", "status", "Discharging");
+        put("AC", "type", "Mains");
+        put("AC", "online", "0");
+        assert!(!has_ac_power(dir.path()));
+        put("AC", "online", "1");
+        assert!(has_ac_power(dir.path()));
+        put("AC", "online", "0");
+        put("BAT0", "status", "Full");
+        assert!(has_ac_power(dir.path()));
+    }
+
+    #[test]
+    fn a_capability_is_a_bit_of_the_bounding_set() {
+        let status = "CapEff:\t0000000000000000\nCapBnd:\t0000000002000001\n";
+        assert!(has_capability(status, 0) && has_capability(status, 25));
+        assert!(!has_capability(status, 1) && !has_capability(status, 200));
+        assert!(!has_capability("", 0));
     }
 
     #[test]

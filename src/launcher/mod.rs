@@ -22,6 +22,7 @@ mod chores;
 mod conditions;
 mod describe;
 mod findings;
+mod glob;
 mod going_down;
 mod instances;
 mod lane;

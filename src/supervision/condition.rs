@@ -36,6 +36,63 @@ pub enum What {
     Architecture(String),
     /// It runs in this.
     Virtualization(Virtual),
+    /// A path is there that this pattern matches (glob(7), with `{a,b}`).
+    Glob(String),
+    /// The machine has power from outside, or no battery that is being used up.
+    AcPower,
+    /// The supervisor may hand on this capability, of this number (capabilities(7)).
+    Capability(&'static str, u8),
+    /// The supervisor may use so many processors.
+    Cpus(Compared, u32),
+}
+
+/// How a number stands to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `=`
+    Equal,
+    /// `!=`
+    Unequal,
+    /// `>=`
+    AtLeast,
+    /// `>`
+    More,
+}
+
+impl Compared {
+    /// All of them, those that begin like another before that one.
+    pub const ALL: [Self; 6] =
+        [Self::AtMost, Self::AtLeast, Self::Unequal, Self::Less, Self::More, Self::Equal];
+
+    /// The sign of unit files.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::Equal => "=",
+            Self::Unequal => "!=",
+            Self::AtLeast => ">=",
+            Self::More => ">",
+        }
+    }
+
+    /// Whether `one` stands so to `other`.
+    #[must_use]
+    pub const fn holds(self, one: u32, other: u32) -> bool {
+        match self {
+            Self::Less => one < other,
+            Self::AtMost => one <= other,
+            Self::Equal => one == other,
+            Self::Unequal => one != other,
+            Self::AtLeast => one >= other,
+            Self::More => one > other,
+        }
+    }
 }
 
 /// What a path can be.
@@ -97,6 +154,10 @@ impl Test {
             What::Virtualization(Virtual::Machine) => ("virtualization", "vm".to_owned()),
             What::Virtualization(Virtual::Container) => ("virtualization", "container".to_owned()),
             What::Virtualization(Virtual::Any) => ("virtualization", "true".to_owned()),
+            What::Glob(pattern) => ("path_exists_glob", pattern.clone()),
+            What::AcPower => ("ac_power", "true".to_owned()),
+            What::Capability(name, _) => ("capability", (*name).to_owned()),
+            What::Cpus(compared, count) => ("cpus", format!("{}{count}", compared.sign())),
         };
         format!("{key}: {}{value}", if self.negated { "!" } else { "" })
     }
@@ -128,6 +189,19 @@ impl Test {
                     Virtual::Any => "a virtual machine or container",
                 };
                 format!("this {} {word}", not("is", "is not"))
+            }
+            What::Glob(pattern) => {
+                format!("{} {pattern}", not("a path matches", "no path matches"))
+            }
+            What::AcPower => {
+                format!("the machine {}", not("has power from outside", "runs on battery"))
+            }
+            What::Capability(name, _) => {
+                format!("the supervisor {} {name}", not("has", "does not have"))
+            }
+            What::Cpus(compared, count) => {
+                let is = not("is", "is not");
+                format!("the number of processors {is} {} {count}", compared.sign())
             }
         }
     }

@@ -4,7 +4,7 @@ use super::diagnostic::{Report, Wrong, quoted};
 use super::keys;
 use super::node::{Node, Value};
 use super::scalar::{absolute_path, boolean, clean};
-use crate::supervision::condition::{Entry, PathIs, Test, Virtual, What};
+use crate::supervision::condition::{Compared, Entry, PathIs, Test, Virtual, What};
 
 pub(super) const CONDITIONS: &str =
     "a list of conditions such as [{path_exists: /etc/foo}, {kernel_command_line: debug}]";
@@ -26,6 +26,10 @@ const WORDS: &[&str] = &[
     "user",
     "architecture",
     "virtualization",
+    "path_exists_glob",
+    "ac_power",
+    "capability",
+    "cpus",
     "any",
     "not",
     "required",
@@ -133,6 +137,19 @@ fn test(name: &str, value: &Node, report: &mut Report<'_>) -> Option<Test> {
             let is_first = report.scalar(value, "true or false", boolean)?;
             return Some(Test { what: What::FirstBoot, negated: !is_first });
         }
+        "ac_power" => {
+            let is_wanted = report.scalar(value, "true or false", boolean)?;
+            return Some(Test { what: What::AcPower, negated: !is_wanted });
+        }
+        "path_exists_glob" => {
+            let form = "an absolute path with *, ?, [...] or {...} in it";
+            return report.scalar(value, form, |text| negated(text, glob, What::Glob));
+        }
+        "capability" => {
+            let form = "a capability such as CAP_SYS_TIME";
+            return report.scalar(value, form, |text| negated(text, capability, |what| what));
+        }
+        "cpus" => return report.scalar(value, "a number of processors, or >1 or <=4", cpus),
         "virtualization" => return report.scalar(value, VIRTUALIZATION, virtualization),
         "kernel_command_line" => {
             let form = "one word of the kernel's command line, or word=value";
@@ -172,6 +189,78 @@ fn word(text: &str) -> Result<String, Wrong> {
         }
         _ => Ok(text),
     }
+}
+
+fn glob(text: &str) -> Result<String, Wrong> {
+    let text = clean(text, "")?;
+    if !text.starts_with('/') {
+        return Err(Wrong::new(format!("{} is no absolute path", quoted(&text))));
+    }
+    Ok(text)
+}
+
+/// The names of capabilities(7), by their numbers.
+const CAPABILITIES: &[&str] = &[
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+fn capability(text: &str) -> Result<What, Wrong> {
+    let wanted = clean(text, "")?.to_ascii_uppercase();
+    let known = (0..).zip(CAPABILITIES).find(|(_, name)| **name == wanted);
+    let why = || Wrong::new(format!("there is no capability {}", quoted(text)));
+    known.map(|(number, name)| What::Capability(name, number)).ok_or_else(why)
+}
+
+/// A number alone is the least that there must be, as ConditionCPUs= has it (systemd.unit(5)).
+fn cpus(text: &str) -> Result<Test, Wrong> {
+    let text = clean(text, "")?;
+    let sign = Compared::ALL.into_iter().find(|it| text.starts_with(it.sign()));
+    let number = text[sign.map_or(0, |it| it.sign().len())..].trim_start();
+    let why = || Wrong::new(format!("{} is no number of processors", quoted(&text)));
+    let count = Some(number).filter(|it| it.bytes().all(|b| b.is_ascii_digit()));
+    let count = count.and_then(|it| it.parse().ok()).ok_or_else(why)?;
+    let compared = sign.unwrap_or(Compared::AtLeast);
+    Ok(Test { what: What::Cpus(compared, count), negated: false })
 }
 
 fn virtualization(text: &str) -> Result<Test, Wrong> {

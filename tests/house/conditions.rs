@@ -77,3 +77,22 @@ fn a_unit_that_conflicts_with_what_it_depends_on_is_told_so() {
     let text = "web conflicts with db, which it depends on";
     assert!(list.out.contains(text) || list.err.contains(text), "{list:?}");
 }
+
+#[test]
+fn a_machine_is_asked_for_paths_by_pattern_processors_and_capabilities() {
+    let here = format!(
+        "{SLEEPER}condition: [{{path_exists_glob: '{{dir}}/u*[s]'}}, {{cpus: '>0'}}, \
+         {{capability: CAP_KILL}}, {{any: [{{ac_power: true}}, {{ac_power: false}}]}}]\n"
+    );
+    let gone = format!("{SLEEPER}condition: [{{path_exists_glob: '{{dir}}/none*'}}]\n");
+    let few = format!("{SLEEPER}condition: [{{cpus: 100000}}]\n");
+    let house = House::new(&[("here", &here), ("gone", &gone), ("few", &few)]);
+    sleeper(&house, "here");
+    let status = house.wait_state("gone", StateWord::Down, PATIENCE);
+    let pattern = house.path("none*");
+    let because = format!("skipped because no path matches {}", pattern.display());
+    assert_eq!(status.summary.why, because);
+    let status = house.wait_state("few", StateWord::Down, PATIENCE);
+    let because = "skipped because the number of processors is not >= 100000";
+    assert_eq!(status.summary.why, because);
+}

@@ -181,6 +181,8 @@ pub(super) const CONDITION: Form = Form {
         "kernel_command_line":{"type":["string","number"]},"first_boot":{"type":"boolean"},
         "user":{"type":["string","integer"]},"architecture":{"type":"string"},
         "virtualization":{"enum":["vm","container","!vm","!container",true,false]},
+        "path_exists_glob":{"type":"string"},"ac_power":{"type":"boolean"},
+        "capability":{"type":"string"},"cpus":{"type":["integer","string"]},
         "any":{"type":"array","minItems":1,"items":{"type":"object"}},
         "not":{"type":"boolean"},"required":{"type":"boolean"}},"additionalProperties":false}}]}"#,
 };
