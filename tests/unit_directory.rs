@@ -537,6 +537,26 @@ fn an_instance_is_data() {
 }
 
 #[test]
+fn the_names_of_a_mapping_of_depends_on_are_put_together_for_each_instance() {
+    let shelf = Shelf::new(1);
+    let dump = "command: dump\ndepends_on: {\"db@%i\": {required: false}, 'log@%%': {}}\n";
+    shelf.fill(0, &[("db@.yml", "command: db %i\n"), ("dump@.yml", dump)]);
+    shelf.fill(0, &[("all.yml", "command: all\ndepends_on: [dump@one]\n")]);
+    let answer = shelf.refusal("dump@one");
+    assert!(answer.contains("\"log@%\" is refused"), "{answer}");
+    let twice = "command: dump\ndepends_on: {\"db@%i\": {required: false}, db@one: {}}\n";
+    shelf.fill(0, &[("dump@.yml", twice)]);
+    let answer = shelf.refusal("dump@one");
+    assert!(answer.contains("\"db@one\" stands here twice"), "{answer}");
+    shelf.fill(0, &[("dump@.yml", &dump.replace(", 'log@%%': {}", ""))]);
+    let loaded = shelf.read();
+    let dump = loaded.units.iter().find(|unit| unit.name.as_str() == "dump@one").unwrap();
+    let needs: Vec<_> = dump.needs.iter().map(|need| (need.unit.as_str(), need.required)).collect();
+    assert_eq!(needs, [("db@one", false)]);
+    assert!(loaded.units.iter().any(|unit| unit.name.as_str() == "db@one"), "{loaded:#?}");
+}
+
+#[test]
 fn templates_cannot_be_made_to_grow_without_end() {
     let shelf = Shelf::new(1);
     // Each of them needs two more, for as long as a name may be.

@@ -18,8 +18,18 @@ const CONDITION: &str = "service_started, service_healthy or service_completed_s
 pub(super) fn needs(node: &Node, report: &mut Report<'_>, form: &str) -> Vec<Need> {
     match &node.value {
         Value::Map(entries) => {
-            let needs = entries.iter().filter_map(|(key, value)| need(key, value, report));
-            needs.collect()
+            let mut needs: Vec<Need> = Vec::with_capacity(entries.len());
+            for (key, value) in entries {
+                let Some(need) = need(key, value, report) else { continue };
+                // In a template two keys may turn out to be one name.
+                if needs.iter().any(|known| known.unit == need.unit) {
+                    let name = quoted(need.unit.as_str());
+                    report.at(key.place, format!("{name} stands here twice; keep one"));
+                } else {
+                    needs.push(need);
+                }
+            }
+            needs
         }
         _ => names(node, report, form)
             .into_iter()

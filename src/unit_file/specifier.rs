@@ -1,7 +1,8 @@
 //! What `%` means in the values of a template: `%i` and its kin, and `%{parameter}`.
 //!
 //! Values are put into scalars that the YAML parser has already told apart, once: what is put in
-//! is data, and is never looked at again. Keys of mappings stay as they are.
+//! is data, and is never looked at again. Keys of mappings stay as they are, but for those of
+//! `depends_on`, which are names of units.
 
 use std::fmt::Write;
 use std::rc::Rc;
@@ -124,6 +125,14 @@ pub(super) fn is_parameter_name(text: &str) -> bool {
 /// file may have; beyond that nothing is put in any more, and a diagnostic says so.
 pub(super) fn fill(node: &mut Node<'_>, values: &Rc<Values>, report: &mut Report<'_>) {
     let mut room = MAX_FILE_BYTES;
+    if let Value::Map(map) = &mut node.value {
+        let needs = map.iter_mut().filter(|(key, _)| key.text() == Some("depends_on"));
+        for (_, needs) in needs {
+            if let Value::Map(needs) = &mut needs.value {
+                needs.iter_mut().for_each(|(name, _)| fill_within(name, values, &mut room, report));
+            }
+        }
+    }
     fill_within(node, values, &mut room, report);
 }
 
