@@ -203,6 +203,9 @@ pub(super) fn settle(import: &mut Import) {
         let options: Vec<_> = options.collect();
         map.extend(options);
     }
+    if let Some((timer, ..)) = starts.times.first() {
+        as_oneshot(import, *timer);
+    }
     let from: Vec<usize> =
         starts.times.iter().chain(&starts.time_options).map(|(number, ..)| *number).collect();
     match times.len() {
@@ -224,6 +227,21 @@ pub(super) fn settle(import: &mut Import) {
         let from: Vec<usize> = starts.paths.iter().map(|(number, ..)| *number).collect();
         import.draft.set("paths", Yaml::Map(paths), &from);
     }
+}
+
+/// A timer is for work that ends: a oneshot, which is what a service without a type does here.
+fn as_oneshot(import: &mut Import, timer: usize) {
+    let kind = import.parts.kind.clone();
+    let is_plain = match &kind {
+        Some((_, kind)) => ["simple", "exec", "idle"].contains(&kind.as_str()),
+        None => !import.parts.start.is_empty(),
+    };
+    if !is_plain || import.parts.remain.is_some() {
+        return;
+    }
+    import.draft.set("type", Yaml::bare("oneshot"), &[]);
+    let why = "as a oneshot: it is starting while it works, and a start waits for its end";
+    import.report.lower(kind.map_or(timer, |it| it.0), approximated(why));
 }
 
 fn sockets(import: &mut Import, starts: &Starts) {

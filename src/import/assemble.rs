@@ -2,12 +2,13 @@
 
 use super::directories::Directory;
 use super::exec::{self, Command, Exec, Variables, argv};
+use super::privileges::{self, Privileges};
 use super::report::{approximated, dropped, kept_by};
-use super::sandbox::{self, Privileges};
+use super::sandbox;
 use super::systemd::Import;
 use super::unit::Relation;
 use super::yaml::Yaml;
-use super::{Imported, Made, layers, settle};
+use super::{Imported, Made, layers, relations, settle};
 use crate::unit_file::is_key;
 
 /// A directive's number, with what it says.
@@ -46,11 +47,16 @@ pub(super) struct Parts {
     pub has_tty: Option<usize>,
     pub tty_path: Said<String>,
     pub directories: Vec<Directory>,
+    /// Lines that prepare a start as root, each with its directive.
+    pub prepared: Vec<(usize, String)>,
     pub directory_modes: Vec<(String, String)>,
     pub preserves_runtime: bool,
     pub privileges: Privileges,
     pub listed_capabilities: Option<Vec<&'static str>>,
     pub restricts_realtime: Option<usize>,
+    pub private_users: Option<usize>,
+    pub remove_ipc: Option<usize>,
+    pub devices: super::devices::Devices,
     pub unshare: Vec<(usize, &'static str)>,
     /// Lines of the script before the program, each with its step.
     pub steps: Vec<(usize, u8, String)>,
@@ -58,8 +64,11 @@ pub(super) struct Parts {
     pub is_strict: bool,
     pub any_of: Vec<(usize, Yaml)>,
     pub relations: Vec<(usize, Relation, String)>,
+    pub wanted_by: Vec<relations::Wanted>,
     pub installed: Vec<(String, usize)>,
     pub starts: super::activation::Starts,
+    /// The units that this one goes before, as far as their names are known.
+    pub befores: Vec<String>,
     /// Drop-ins of other units: the unit, a line, and the directive.
     pub drop_ins: Vec<(String, String, usize)>,
 }
@@ -78,14 +87,15 @@ impl Parts {
 pub(super) fn finish(mut import: Import) -> Result<Imported, String> {
     kind(&mut import);
     user(&mut import);
-    sandbox::settle(&mut import);
+    super::devices::settle(&mut import);
+    privileges::settle(&mut import);
     if let Some(path) = &import.parts.pid_file {
         let path = super::words::shell_quoted(path);
         import.parts.variables.main_pid = Some(format!("cat {path}"));
     }
     restart(&mut import);
     terminal(&mut import);
-    relations(&mut import);
+    relations::settle(&mut import);
     let mut any_of = std::mem::take(&mut import.parts.any_of);
     match any_of.len() {
         0 => {}
@@ -175,6 +185,7 @@ fn bus_name(import: &mut Import, number: usize, name: &str) {
 
 fn user(import: &mut Import) {
     let Some(number) = import.parts.dynamic_user else { return };
+    sandbox::of_dynamic_user(import, number);
     if let Some((_, user)) = &import.parts.user {
         let why = format!("the user {user} must be there");
         import.report.set(number, approximated(why));
@@ -183,7 +194,10 @@ fn user(import: &mut Import) {
     // systemd takes a number from 61184 to 65519, too, and makes it from the name.
     let hash = |sum: u32, b: u8| (sum ^ u32::from(b)).wrapping_mul(16_777_619);
     let id = 61_184 + import.names.prefix.bytes().fold(2_166_136_261, hash) % 4_336;
-    let why = format!("always as the user {id}, who is in no user database");
+    let why = format!(
+        "always as the user {id}, who is in no user database; what it implies is done by unshare(1), \
+         mount(8) and setpriv(1)"
+    );
     import.report.set(number, approximated(why));
     import.parts.user = Some((number, id.to_string()));
     import.parts.group.get_or_insert((number, id.to_string()));
@@ -243,60 +257,6 @@ fn terminal(import: &mut Import) {
         }
         (None, None) => {}
     }
-}
-
-/// `depends_on` and `after`, out of all that names other units.
-fn relations(import: &mut Import) {
-    let relations = std::mem::take(&mut import.parts.relations);
-    let is = |unit: &str, relation: Relation| {
-        relations.iter().any(|(_, it, name)| *it == relation && name == unit)
-    };
-    let mut needs: Vec<(String, bool)> = Vec::new();
-    let mut from_needs = Vec::new();
-    for (number, relation, unit) in &relations {
-        match relation {
-            Relation::Requires | Relation::Wants => {
-                let required = is(unit, Relation::Requires);
-                if !needs.iter().any(|(known, _)| known == unit) {
-                    needs.push((unit.clone(), required));
-                }
-                from_needs.push(*number);
-                if !is(unit, Relation::After) {
-                    let why = format!("{unit}: it waits until that one's program runs");
-                    import.report.lower(*number, approximated(why));
-                }
-            }
-            Relation::After if !is(unit, Relation::Requires) && !is(unit, Relation::Wants) => {
-                import.draft.add("after", Yaml::text(unit), *number);
-            }
-            Relation::PartOf if !is(unit, Relation::Requires) => {
-                let why = format!("{unit}: only a unit that depends on it is stopped with it");
-                import.report.lower(*number, dropped(why));
-            }
-            Relation::After => from_needs.push(*number),
-            Relation::PartOf => from_needs.push(*number),
-            Relation::Conflicts => {}
-        }
-    }
-    if needs.is_empty() {
-        return;
-    }
-    let plain = needs.iter().all(|(unit, required)| *required && is(unit, Relation::After));
-    let value = if plain {
-        Yaml::list(needs.into_iter().map(|(unit, _)| unit))
-    } else {
-        let entry = |(unit, required): (String, bool)| {
-            let condition =
-                if is(&unit, Relation::After) { "service_healthy" } else { "service_started" };
-            let mut entry = vec![("condition".to_owned(), Yaml::bare(condition))];
-            if !required {
-                entry.push(("required".to_owned(), Yaml::bare("false")));
-            }
-            (unit, Yaml::Map(entry))
-        };
-        Yaml::Map(needs.into_iter().map(entry).collect())
-    };
-    import.draft.set("depends_on", value, &from_needs);
 }
 
 /// Several commands as one: the next runs when the one before it went well.

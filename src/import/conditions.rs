@@ -41,6 +41,12 @@ pub(super) const KEYS: &[Known] = &[
             "ConditionGroup",
             "ConditionKernelVersion",
             "ConditionEnvironment",
+            "ConditionACPower",
+            "AssertACPower",
+            "ConditionCapability",
+            "AssertCapability",
+            "ConditionCPUs",
+            "AssertCPUs",
         ],
         condition,
     ),
@@ -48,10 +54,9 @@ pub(super) const KEYS: &[Known] = &[
         &["ConditionSecurity", "ConditionControlGroupController", "ConditionNeedsUpdate"],
         |_, _| Ok(dropped("no condition asks for it")),
     ),
-    all(
-        &["ConditionACPower", "ConditionCapability", "ConditionMemory", "ConditionCPUs"],
-        |_, _| Ok(dropped("no condition asks for it")),
-    ),
+    all(&["ConditionMemory", "ConditionCPUPressure", "ConditionFirmware"], |_, _| {
+        Ok(dropped("no condition asks for it"))
+    }),
 ];
 
 /// What a condition is called by `condition:`, and how sh(1) asks for it where there is none.
@@ -106,6 +111,9 @@ fn test(key: &str) -> Option<Test> {
         "KernelVersion" => it("kernel_version", |_| None),
         "Architecture" => it("architecture", |_| None),
         "Virtualization" => it("virtualization", |_| None),
+        "ACPower" => it("ac_power", |_| None),
+        "Capability" => it("capability", |_| None),
+        "CPUs" => it("cpus", |_| None),
         _ => None,
     }
 }
@@ -133,7 +141,7 @@ fn condition(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
     if is_known(test.name, &text) {
         let value = if is_negated { format!("!{text}") } else { text.clone() };
         let value = match test.name {
-            "first_boot" | "virtualization" => match boolean(&text) {
+            "first_boot" | "virtualization" | "ac_power" => match boolean(&text) {
                 Some(wanted) => Yaml::bare((wanted != is_negated).to_string()),
                 None => Yaml::text(value),
             },

@@ -209,7 +209,7 @@ fn for_template(value: &Yaml, is_template: bool) -> Yaml {
         Yaml::Bare(it) => Yaml::Bare(it.clone()),
         Yaml::List(list) => Yaml::List(list.iter().map(|it| for_template(it, true)).collect()),
         Yaml::Map(map) => {
-            Yaml::Map(map.iter().map(|(key, it)| (key.clone(), for_template(it, true))).collect())
+            Yaml::Map(map.iter().map(|(key, it)| (text(key), for_template(it, true))).collect())
         }
     }
 }

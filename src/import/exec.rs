@@ -64,7 +64,7 @@ pub(super) fn read(value: &str, names: &Names) -> Result<Vec<Exec>, String> {
     if lines.is_empty() { Err("there is no program".to_owned()) } else { Ok(lines) }
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -116,6 +116,8 @@ fn with_variables(pieces: Vec<Piece>) -> Vec<Piece> {
 pub(super) struct Variables {
     /// Those of `Environment=`.
     pub known: Vec<(String, String)>,
+    /// Those that the command line itself sets when it starts.
+    pub at_start: Vec<String>,
     /// Whether files may set others, or these.
     pub has_files: bool,
     /// What prints the main process's number, where that can be known.
@@ -137,7 +139,7 @@ impl Variables {
         }
         let known = self.known.iter().rev().find(|(key, _)| key == name);
         match known {
-            _ if self.has_files => Value::AtStart,
+            _ if self.has_files || self.at_start.iter().any(|it| it == name) => Value::AtStart,
             Some((_, value)) => Value::Known(value),
             None if OWN.contains(&name) => Value::AtStart,
             None => Value::Known(""),

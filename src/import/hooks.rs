@@ -45,6 +45,34 @@ pub(super) fn all(
     all
 }
 
+/// Removes what a user left behind for other processes, once none of them lives: files of
+/// shm_open(3) and mq_open(3), and the objects that sysvipc(7) lists with their owners.
+const REMOVE_IPC: &str = "\
+[ -z \"$(find /proc -maxdepth 1 -name '[0-9]*' -user \"$0\")\" ] || exit 0
+for d in /dev/shm /dev/mqueue; do
+  [ ! -d $d ] || find $d -mindepth 1 -user \"$0\" -delete
+done
+u=$(id -u \"$0\" 2>/dev/null || echo \"$0\")
+{
+  awk -v u=$u '$8 == u { print \"-m\", $2 }' /proc/sysvipc/shm
+  awk -v u=$u '$5 == u { print \"-s\", $2 }' /proc/sysvipc/sem
+  awk -v u=$u '$8 == u { print \"-q\", $2 }' /proc/sysvipc/msg
+} | xargs -r ipcrm
+";
+
+fn remove_ipc(import: &mut Import) {
+    let user = import.parts.user.as_ref().map(|(_, user)| user.clone());
+    let user = user.filter(|_| super::layers::has_user(import));
+    let (Some(number), Some(user)) = (import.parts.remove_ipc, user) else { return };
+    let words = Yaml::list(["sh", "-c", REMOVE_IPC, &user]);
+    let hook = Yaml::map([("command", words), ("ignore_failure", Yaml::bare("true"))]);
+    import.draft.add("stop_post", hook, number);
+    if import.parts.dynamic_user != Some(number) {
+        let why = "a hook does it when no process of the user is left";
+        import.report.set(number, approximated(why));
+    }
+}
+
 /// `start_post` and `stop_post`.
 pub(super) fn later(import: &mut Import) {
     for (key, lines) in [
@@ -60,6 +88,7 @@ pub(super) fn later(import: &mut Import) {
             }
         }
     }
+    remove_ipc(import);
     let runtime: Vec<(usize, String)> = import
         .parts
         .directories

@@ -4,12 +4,12 @@
 
 use super::assemble::readable;
 use super::exec::argv;
-use super::hooks;
 use super::report::{approximated, dropped, kept_by};
 use super::sandbox::FUNCTIONS;
 use super::systemd::Import;
 use super::words::shell_quoted;
 use super::yaml::Yaml;
+use super::{hooks, script};
 use crate::unit_file::is_key;
 
 /// How the program is scheduled.
@@ -53,7 +53,7 @@ impl Scheduling {
 }
 
 /// The user, where it is another than the supervisor's.
-fn user(import: &Import) -> Option<&str> {
+pub(super) fn user(import: &Import) -> Option<&str> {
     let user = import.parts.user.as_ref().map(|(_, user)| user.as_str());
     user.filter(|user| !["root", "0"].contains(user))
 }
@@ -73,6 +73,8 @@ fn needs_root(import: &Import) -> bool {
     hooks
         || lists.into_iter().any(|list| privileged(list))
         || !parts.directories.is_empty()
+        || !parts.prepared.is_empty()
+        || (parts.remove_ipc.is_some() && has_user(import))
         || !parts.unshare.is_empty()
         || !parts.proc_options.is_empty()
         || parts.redirects.iter().any(|(_, line)| !line.ends_with("/dev/null"))
@@ -225,7 +227,7 @@ pub(super) fn command(import: &mut Import) -> Result<(), String> {
         words = std::iter::once("env".to_owned()).chain(options).chain(words).collect();
     }
     let privileges = if main_is_privileged { Vec::new() } else { setpriv(import) };
-    let prepared = prepared(import);
+    let prepared = script::directories(import);
     let pre = std::mem::take(&mut import.parts.pre);
     let pre = conditions.into_iter().chain(pre).chain(start);
     let pre = pre.collect::<Vec<_>>();
@@ -234,7 +236,9 @@ pub(super) fn command(import: &mut Import) -> Result<(), String> {
     if is_key("start_pre") && !pre.is_empty() {
         if !prepared.is_empty() {
             let line = prepared.join("\n") + "\n";
-            let from = import.parts.directories.iter().map(|it| it.number).next().unwrap_or(number);
+            let directories = import.parts.directories.iter().map(|it| it.number);
+            let prepared = import.parts.prepared.iter().map(|it| it.0);
+            let from = directories.chain(prepared).next().unwrap_or(number);
             import.draft.add("start_pre", Yaml::list(["sh", "-ec", &line]), from);
         }
         for (number, it) in &pre {
@@ -244,7 +248,7 @@ pub(super) fn command(import: &mut Import) -> Result<(), String> {
     } else {
         script.extend(prepared);
     }
-    script.extend(mounts(import));
+    script.extend(script::mounts(import));
     if !is_key("start_pre") {
         for (number, (may_fail, command, privileged)) in &pre {
             let as_root = *privileged || import.parts.hooks_as_root;
@@ -255,7 +259,7 @@ pub(super) fn command(import: &mut Import) -> Result<(), String> {
             import.report.lower(*number, approximated("sh runs it in the command line"));
         }
     }
-    script.extend(redirects(import));
+    script.extend(script::redirects(import));
     let words = wrapped(import, script, privileges, words);
     import.draft.set("command", Yaml::command(&words), &[number]);
     hooks::later(import);
@@ -269,7 +273,18 @@ fn wrapped(
     words: Vec<String>,
 ) -> Vec<String> {
     let scheduling = import.parts.scheduling.words();
-    let inner: Vec<Word> = scheduling.into_iter().map(Word::Plain).chain(privileges).collect();
+    let mut inner: Vec<Word> = scheduling.into_iter().map(Word::Plain).collect();
+    // Root gives up its capabilities inside, where it still can; others are already who they are.
+    let users = import.parts.private_users.map(|_| match has_user(import) {
+        true => argv(&["unshare", "--user", "--map-current-user"]),
+        false => argv(&["unshare", "--user", "--map-root-user"]),
+    });
+    let users = users.unwrap_or_default().into_iter().map(Word::Plain);
+    if has_user(import) {
+        inner.extend(privileges.into_iter().chain(users));
+    } else {
+        inner.extend(users.chain(privileges));
+    }
     let mut unshare: Vec<String> = Vec::new();
     for (_, option) in &import.parts.unshare {
         if !unshare.iter().any(|known| known == option) {
@@ -350,72 +365,4 @@ fn home(passwd: &str, user: &str) -> Option<(String, String)> {
     let line = passwd.lines().find(|line| line.split(':').next() == Some(user))?;
     let mut rest = line.split(':').skip(5);
     Some((rest.next()?.to_owned(), rest.next().unwrap_or("/bin/sh").to_owned()))
-}
-
-/// The lines that make directories.
-fn prepared(import: &Import) -> Vec<String> {
-    let parts = &import.parts;
-    let owner = user(import);
-    let group = parts.group.as_ref().map(|(_, group)| group.as_str());
-    let mut lines = Vec::new();
-    for directory in &parts.directories {
-        let mode = parts.directory_modes.iter().rev().find(|(kind, _)| *kind == directory.kind);
-        let mode = mode.map_or("0755", |(_, mode)| mode.as_str());
-        let mut line = format!("install -d -m {mode}");
-        if directory.kind != "ConfigurationDirectory" {
-            if let Some(owner) = owner {
-                line.push_str(&format!(" -o {}", shell_quoted(owner)));
-            }
-            match (group, owner) {
-                (Some(group), _) => line.push_str(&format!(" -g {}", shell_quoted(group))),
-                (None, Some(owner)) => {
-                    line.push_str(&format!(" -g \"$(id -g {})\"", shell_quoted(owner)));
-                }
-                (None, None) => {}
-            }
-        }
-        lines.push(format!("{line} {}", shell_quoted(&directory.path)));
-    }
-    lines
-}
-
-/// The lines that mount, in the order of their steps.
-fn mounts(import: &Import) -> Vec<String> {
-    let parts = &import.parts;
-    let mut steps: Vec<(u8, String)> =
-        parts.steps.iter().map(|(_, step, line)| (*step, line.clone())).collect();
-    if parts.is_strict {
-        let own = parts.directories.iter().map(|it| shell_quoted(&it.path));
-        let own: Vec<String> = own.map(|path| format!("mount --rbind {path} {path}")).collect();
-        steps.extend(own.into_iter().map(|line| (2, line)));
-        let kept = steps.iter().filter(|(step, _)| *step == 2);
-        let kept = kept.filter_map(|(_, line)| line.rsplit(' ').next().map(str::to_owned));
-        let kept = kept.collect::<Vec<_>>().join(" ");
-        steps.push((1, format!("rw=\" {}\"", kept.replace(['"', '\'', '$', '`', '\\'], ""))));
-    }
-    if !parts.proc_options.is_empty() {
-        let options = parts.proc_options.iter().map(|(_, option)| option.as_str());
-        let options = options.collect::<Vec<_>>().join(",");
-        steps.push((10, format!("mount -t proc -o nosuid,nodev,noexec,{options} proc /proc")));
-    }
-    steps.sort_by_key(|(step, _)| *step);
-    let mut lines: Vec<String> = Vec::new();
-    for (_, line) in steps {
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    lines
-}
-
-fn redirects(import: &Import) -> Vec<String> {
-    let parts = &import.parts;
-    let mut lines: Vec<String> = parts.redirects.iter().map(|(_, line)| line.clone()).collect();
-    let is_error = |line: &String| line.starts_with("exec 2");
-    lines.sort_by_key(is_error);
-    // Standard error goes where standard output goes, unless it was sent elsewhere.
-    if !lines.is_empty() && !parts.has_own_error && !lines.iter().any(is_error) {
-        lines.push("exec 2>&1".to_owned());
-    }
-    lines
 }

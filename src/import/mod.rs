@@ -3,7 +3,7 @@
 //! Pure: text goes in; the text of a unit and a report come out, with a fate for each directive.
 //! `slc import` reads the files. A service of systemd is taken apart by `ini`, `words`,
 //! `specifier` and `exec`; each directive is read by the function that a table names for it
-//! (`unit`, `service`, `process`, `directories`, `sandbox`, `conditions`, `activation`), and
+//! (`unit`, `service`, `process`, `directories`, `sandbox`, `devices`, `conditions`, `activation`), and
 //! `assemble` puts together what several of them say. The last word has the unit parser: what it
 //! refuses is dropped, so that every result is a unit that can be used.
 
@@ -12,23 +12,29 @@ mod assemble;
 mod compose;
 mod compose_value;
 mod conditions;
+mod devices;
 mod directories;
 mod draft;
 mod exec;
 mod hooks;
 mod ini;
 mod layers;
+mod neighbour;
+mod privileges;
 mod process;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod refused;
+mod relations;
 mod report;
 mod run_directory;
 mod sandbox;
+mod script;
 mod service;
 mod settle;
 mod specifier;
 mod systemd;
+mod tmpfiles;
 mod unit;
 mod words;
 mod yaml;
@@ -36,7 +42,7 @@ mod yaml;
 pub use compose::import as compose;
 pub use report::{Entry, Fate};
 pub use run_directory::{RunDirectory, import as run_directory};
-pub use systemd::{Systemd, import as systemd};
+pub use systemd::{OtherService, Systemd, import as systemd};
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 use super::report::{Verdict, approximated, dropped, kept, kept_by};
 use super::service::milliseconds;
+use super::specifier::Piece;
 use super::systemd::{Counts, Directive, Import, Known, Read};
+use super::words::shell_quoted;
 use super::yaml::Yaml;
 
 const fn once(keys: &'static [&'static str], read: Read) -> Known {
@@ -181,7 +183,7 @@ pub(super) const KEYS: &[Known] = &[
     }),
     once(&["IgnoreSIGPIPE"], |_, it| {
         Ok(if it.boolean()? {
-            kept_by("a program starts with SIGPIPE as it is; its log never sends one")
+            approximated("SIGPIPE is not ignored; only the log never sends one")
         } else {
             kept_by("a program starts with SIGPIPE as it is")
         })
@@ -196,7 +198,13 @@ fn number(it: &Directive) -> Result<String, Verdict> {
 
 fn environment(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
     let mut verdict = kept();
-    for word in it.words()? {
+    for word in super::words::texts(&it.value).map_err(dropped)? {
+        if let Some(line) = at_start(import, it, &word)? {
+            import.parts.steps.push((it.number, 11, line));
+            verdict = approximated("sh sets it in the command line, for the service and no hook");
+            continue;
+        }
+        let word = it.expand(&word)?;
         match word.split_once('=') {
             Some((name, value)) if !name.is_empty() && !name.contains(char::is_whitespace) => {
                 import.draft.put("environment", name, Yaml::text(value), it.number);
@@ -206,6 +214,35 @@ fn environment(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> 
         }
     }
     Ok(verdict)
+}
+
+/// The line that sets a variable to what is only known when the service starts, such as `%H`.
+fn at_start(import: &mut Import, it: &Directive, word: &str) -> Result<Option<String>, Verdict> {
+    let pieces = it.names.expand(word).map_err(dropped)?;
+    if !pieces.iter().any(|piece| matches!(piece, Piece::Output(_))) {
+        return Ok(None);
+    }
+    let mut line = String::from("export ");
+    for piece in pieces {
+        match piece {
+            Piece::Output(command) => line.push_str(&format!("\"$({command})\"")),
+            Piece::Text(text) => match text.split_once('=').filter(|_| line == "export ") {
+                Some((name, rest)) if super::exec::is_name(name) => {
+                    line.push_str(&format!("{name}="));
+                    if !rest.is_empty() {
+                        line.push_str(&shell_quoted(rest));
+                    }
+                    import.parts.variables.at_start.push(name.to_owned());
+                }
+                _ => line.push_str(&shell_quoted(&text)),
+            },
+            _ => return Err(dropped("this specifier is only known when the service starts")),
+        }
+    }
+    match line.strip_prefix("export ").is_some_and(|rest| rest.contains('=')) {
+        true => Ok(Some(line)),
+        false => Err(dropped("this is no assignment")),
+    }
 }
 
 fn environment_file(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {

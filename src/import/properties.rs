@@ -1,6 +1,6 @@
 //! What holds for every file that somebody could want to import.
 
-use super::{Fate, File, Imported, RunDirectory, Systemd};
+use super::{Fate, File, Imported, OtherService, RunDirectory, Systemd};
 
 /// Imports a text as a service, an instance, a socket's service, a Compose file and a run
 /// directory: whatever comes out is good units, and a fate for every directive.
@@ -13,12 +13,19 @@ pub fn import(input: &[u8]) {
         assert_eq!(imported, super::systemd(&source), "the same file gives the same unit");
         check(imported);
     }
+    let neighbour = |name: &str| OtherService {
+        name: format!("{name}.service"),
+        own: "web-db.service".to_owned(),
+        files: vec![file()],
+    };
     let service = "[Service]\nExecStart=/bin/true\n".to_owned();
     let beside = ["socket", "timer", "path"].map(|kind| (format!("web.{kind}"), vec![file()]));
     check(super::systemd(&Systemd {
         name: "web.service".to_owned(),
         files: vec![File { path: "web.service".to_owned(), text: service }, file()],
         beside: beside.into(),
+        tmpfiles: vec![File { path: "web.conf".to_owned(), text: text.clone() }],
+        others: ["web-db", "aside"].map(neighbour).into(),
         passwd: text.clone(),
     }));
     check(super::compose(&file(), "/srv/web"));

@@ -3,7 +3,6 @@
 use super::report::{Verdict, dropped, kept_by};
 
 const REASONS: &[(&[&str], &str)] = &[
-    (&["Alias"], "a unit has one name"),
     (&["OnFailure", "OnSuccess", "OnFailureJobMode", "OnSuccessJobMode"], "no unit starts another"),
     (
         &[
@@ -54,20 +53,14 @@ const REASONS: &[(&[&str], &str)] = &[
     (&["ExecPaths", "NoExecPaths", "ExecSearchPath"], "it is not limited what may be executed"),
     (&["PAMName", "UtmpIdentifier", "UtmpMode"], "the service makes its own session"),
     (&["TimeoutAbortSec", "CoredumpFilter", "TimerSlackNSec"], "there is nothing like it"),
-    (
-        &["NonBlocking", "FileDescriptorStoreMax", "Sockets", "ListenStream"],
-        "no socket is handed over",
-    ),
+    (&["FileDescriptorStoreMax", "Sockets", "ListenStream"], "no socket is handed over"),
     (&["SELinuxContext", "AppArmorProfile", "SmackProcessLabel"], "no security label is set"),
 ];
 
 /// The verdict on a directive that no table knows.
-pub(super) fn verdict(section: &str, key: &str, value: &str) -> Verdict {
+pub(super) fn verdict(section: &str, key: &str) -> Verdict {
     if section.starts_with("X-") || key.starts_with("X-") {
         return kept_by("it means nothing to systemd, too");
-    }
-    if key == "NonBlocking" && matches!(value, "no" | "false" | "0") {
-        return kept_by("no descriptor is handed over");
     }
     let reason = REASONS.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, why)| *why);
     match (section, reason) {

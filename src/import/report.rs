@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::exec::{INSTANCE, UNESCAPED_INSTANCE};
+
 /// What became of one directive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -104,6 +106,12 @@ pub(super) fn dropped(why: impl Into<String>) -> Verdict {
     Verdict { fate: Fate::Dropped, why: why.into() }
 }
 
+/// What stands for an instance's name is shown as it is written.
+fn shown(verdict: Verdict) -> Verdict {
+    let why = verdict.why.replace(INSTANCE, "%i").replace(UNESCAPED_INSTANCE, "%I");
+    Verdict { why, ..verdict }
+}
+
 /// The verdicts of all directives while they are read, each found by its number.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -134,6 +142,7 @@ impl Report {
 
     /// Sets what became of a directive.
     pub fn set(&mut self, number: usize, verdict: Verdict) {
+        let verdict = shown(verdict);
         if let Some(entry) = self.entries.get_mut(number) {
             (entry.fate, entry.why) = (verdict.fate, verdict.why);
         }
@@ -142,6 +151,7 @@ impl Report {
     /// Makes a directive's fate no better than this; what was said of it before stays said.
     pub fn lower(&mut self, number: usize, verdict: Verdict) {
         let Some(entry) = self.entries.get_mut(number) else { return };
+        let verdict = shown(verdict);
         entry.fate = entry.fate.max(verdict.fate);
         if entry.why.is_empty() || entry.why.contains(&verdict.why) {
             entry.why = if entry.why.is_empty() { verdict.why } else { entry.why.clone() };

@@ -1,8 +1,9 @@
-//! `[Service]`: hardening. Treeward has no sandbox of its own yet; what ordinary tools can do
-//! stands in the command line: setpriv(1) for privileges, and a shell with unshare(1) and
-//! mount(8) for file systems. What needs a system call filter is dropped.
+//! `[Service]`: hardening. Treeward has no sandbox of its own; what ordinary tools can do stands in
+//! the command line: setpriv(1) for privileges (`privileges`), and a shell with unshare(1) and
+//! mount(8) for file systems. What needs a filter of system calls is dropped.
 
-use super::exec::{INSTANCE, UNESCAPED_INSTANCE};
+use super::exec::UNESCAPED_INSTANCE;
+use super::privileges;
 use super::report::{Verdict, approximated, dropped, kept, kept_by};
 use super::systemd::{Counts, Directive, Import, Known, Read};
 use super::words::shell_quoted;
@@ -22,14 +23,14 @@ pub(super) const KEYS: &[Known] = &[
         }
         Ok(kept_by(BY_SETPRIV))
     }),
-    all(&["CapabilityBoundingSet", "AmbientCapabilities"], capabilities),
+    all(&["CapabilityBoundingSet", "AmbientCapabilities"], privileges::capabilities),
     once(&["SecureBits"], |_, _| Ok(dropped("the secure bits of a thread are left alone"))),
     once(&["PrivateTmp"], |import, it| {
         if !matches!(it.value.as_str(), "disconnected" | "connected") && !it.boolean()? {
             return Ok(kept());
         }
-        for path in ["/tmp", "/var/tmp"] {
-            mount(import, it, 5, format!("mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs {path}"));
+        for path in PRIVATE_TMP {
+            mount(import, it, 5, private_tmp(path));
         }
         Ok(approximated(format!("{BY_MOUNT}, in memory, for the service and not for its hooks")))
     }),
@@ -50,13 +51,6 @@ pub(super) const KEYS: &[Known] = &[
         })
     }),
     all(&["BindPaths", "BindReadOnlyPaths"], bind),
-    once(&["PrivateDevices"], |import, it| {
-        if it.boolean()? {
-            mount(import, it, 7, DEVICES.to_owned());
-            import.parts.privileges.deny(it.number, &["mknod", "sys_rawio"]);
-        }
-        Ok(approximated(format!("{BY_MOUNT}, without CAP_MKNOD and CAP_SYS_RAWIO")))
-    }),
     once(&["ProtectKernelTunables"], |import, it| {
         if it.boolean()? {
             mount(
@@ -158,14 +152,24 @@ pub(super) const KEYS: &[Known] = &[
         ],
         |_, it| Ok(if it.boolean() == Ok(false) { kept() } else { dropped(FILTER) }),
     ),
-    once(&["RemoveIPC", "PrivateUsers", "MountAPIVFS"], |_, it| {
-        Ok(if it.boolean() == Ok(false) { kept() } else { dropped("there is nothing like it") })
+    once(&["PrivateUsers"], |import, it| {
+        if !matches!(it.value.as_str(), "self" | "identity") && !it.boolean()? {
+            return Ok(kept());
+        }
+        import.parts.private_users = Some(it.number);
+        Ok(approximated(
+            "by unshare(1) in the command line: it knows no user but its own, and does not \
+                         start where user namespaces are forbidden",
+        ))
     }),
-    all(&["DeviceAllow", "DevicePolicy"], |_, it| {
-        Ok(match it.value.as_str() {
-            "auto" => kept(),
-            _ => dropped("access to devices is not filtered by cgroup"),
-        })
+    once(&["RemoveIPC"], |import, it| {
+        if it.boolean()? {
+            import.parts.remove_ipc = Some(it.number);
+        }
+        Ok(kept_by("only an ordinary user's objects are removed"))
+    }),
+    once(&["MountAPIVFS"], |_, it| {
+        Ok(if it.boolean() == Ok(false) { kept() } else { dropped("there is nothing like it") })
     }),
     once(&["KeyringMode"], |_, it| {
         Ok(if it.value == "shared" || it.value == "inherit" {
@@ -176,7 +180,7 @@ pub(super) const KEYS: &[Known] = &[
     }),
 ];
 
-const BY_SETPRIV: &str = "by setpriv(1) in the command line";
+pub(super) const BY_SETPRIV: &str = "by setpriv(1) in the command line";
 const BY_MOUNT: &str = "by unshare(1) and mount(8) in the command line";
 const FILTER: &str = "it needs a filter of system calls";
 
@@ -187,6 +191,34 @@ fn mount(import: &mut Import, it: &Directive, step: u8, line: String) {
         import.parts.unshare.push((it.number, "--mount"));
     }
     import.parts.steps.push((it.number, step, line));
+}
+
+/// What `DynamicUser=` implies where nothing stricter is said (systemd.exec(5)).
+pub(super) fn of_dynamic_user(import: &mut Import, number: usize) {
+    let parts = &mut import.parts;
+    parts.privileges.no_new.get_or_insert(number);
+    parts.remove_ipc.get_or_insert(number);
+    let is_said = |step: u8, text: &str| {
+        parts.steps.iter().any(|(_, it, line)| *it == step && line.contains(text))
+    };
+    let (has_system, has_home) = (is_said(3, ""), is_said(4, HOMES));
+    let mut lines = PRIVATE_TMP.map(|path| (5, private_tmp(path))).to_vec();
+    if !has_system {
+        parts.is_strict = true;
+        lines.push((3, STRICT.to_owned()));
+    }
+    if !has_home {
+        lines.push((4, format!("ro {HOMES}")));
+    }
+    parts.unshare.push((number, "--mount"));
+    parts.steps.extend(lines.into_iter().map(|(step, line)| (number, step, line)));
+}
+
+const HOMES: &str = "/home /root /run/user";
+const PRIVATE_TMP: [&str; 2] = ["/tmp", "/var/tmp"];
+
+fn private_tmp(path: &str) -> String {
+    format!("mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs {path}")
 }
 
 fn protect_system(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
@@ -204,15 +236,14 @@ fn protect_system(import: &mut Import, it: &Directive) -> Result<Verdict, Verdic
 }
 
 fn protect_home(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
-    let homes = "/home /root /run/user";
     let line = match it.value.as_str() {
-        "read-only" => format!("ro {homes}"),
+        "read-only" => format!("ro {HOMES}"),
         "tmpfs" => {
             format!(
-                "for d in {homes}; do [ ! -d $d ] || mount -t tmpfs -o mode=0755,ro tmpfs $d; done"
+                "for d in {HOMES}; do [ ! -d $d ] || mount -t tmpfs -o mode=0755,ro tmpfs $d; done"
             )
         }
-        _ if it.boolean()? => format!("hide {homes}"),
+        _ if it.boolean()? => format!("hide {HOMES}"),
         _ => return Ok(kept()),
     };
     mount(import, it, 4, line);
@@ -246,7 +277,7 @@ fn paths(
 }
 
 fn bind(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
-    let mut all = Vec::new();
+    let (mut before, mut all) = (Vec::new(), Vec::new());
     for word in it.words()? {
         let path = word.trim_start_matches('-');
         let mut parts = path.split(':');
@@ -258,195 +289,82 @@ fn bind(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
         let (from, to) = (shell_quoted(from), shell_quoted(to));
         let may_miss =
             if path.len() < word.len() { format!("[ ! -e {from} ] || ") } else { String::new() };
+        // Before anything becomes read-only, and once more where something empty was put over it.
+        before.push(format!("{may_miss}point {from} {to}"));
+        all.push(format!("{may_miss}point {from} {to}"));
         all.push(format!("{may_miss}mount --rbind {from} {to}"));
         if it.key == "BindReadOnlyPaths" {
             all.push(format!("{may_miss}mount -o remount,bind,ro {to}"));
+        } else {
+            // What became read-only meanwhile is not so here, as with systemd.
+            let was = format!("w{}_{}", it.number, before.len());
+            before.push(format!("{was}=1; [ -w {from} ] || {was}="));
+            all.push(format!("[ -z \"${was}\" ] || {may_miss}mount -o remount,bind,rw {to}"));
         }
+    }
+    for line in before {
+        mount(import, it, 1, line);
     }
     for line in all {
         mount(import, it, 6, line);
     }
-    Ok(approximated(format!("{BY_MOUNT}; what it is bound to must be there")))
+    Ok(approximated(format!("{BY_MOUNT}, for the service and not for its hooks")))
 }
 
-/// An absolute path that can stand in a script; an instance's name cannot.
+/// An absolute path that can stand in a script. So can an instance's name, which holds no quote; what
+/// it is unescaped to may be anything.
 fn is_path(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.contains(char::is_control)
-        && !path.contains([INSTANCE, UNESCAPED_INSTANCE])
+    path.starts_with('/') && !path.contains(char::is_control) && !path.contains(UNESCAPED_INSTANCE)
 }
 
 /// Everything read-only but the file systems of the kernel, and what is mounted by itself at
-/// step 2.
+/// step 2, with all below it.
 pub(super) const STRICT: &str = "\
 findmnt -rno TARGET | while read -r d; do
   case $d in /dev|/dev/*|/proc|/proc/*|/sys|/sys/*) continue ;; esac
-  case \"$rw \" in *\" $d \"*) continue ;; esac
+  for k in ${rw-}; do
+    case $d/ in \"$k\"/*) continue 2 ;; esac
+  done
   mount -o remount,bind,ro \"$d\" || :
 done";
 
 /// The functions that lines of the script use.
+///
+/// - `ro` makes a path read-only with all that is mounted below it, but for the paths of `$rw`, which
+///   stay writable. What is below `/sys` for cgroups has a directive of its own.
+/// - `hide` covers a path with something empty.
+/// - `point` makes what something can be mounted on, where there is none.
 pub(super) const FUNCTIONS: &[(&str, &str)] = &[
     (
         "ro ",
-        "ro() { for d; do [ ! -e \"$d\" ] || { mount --rbind \"$d\" \"$d\"; \
-         mount -o remount,bind,ro \"$d\"; }; done; }",
+        "\
+below() {
+  findmnt -rno TARGET -R \"$1\" | while read -r t; do
+    [ \"$t\" != \"$1\" ] || continue
+    case $1:$t in /sys:/sys/fs/cgroup*) continue ;; esac
+    for k in ${rw-}; do
+      case $k in \"$1\"/*) case $t/ in \"$k\"/*) continue 2 ;; esac ;; esac
+    done
+    mount -o remount,bind,ro \"$t\" || :
+  done
+}
+ro() {
+  for d; do
+    [ -e \"$d\" ] || continue
+    mount --rbind \"$d\" \"$d\"
+    mount -o remount,bind,ro \"$d\"
+    [ ! -d \"$d\" ] || below \"$(realpath \"$d\")\"
+  done
+}",
     ),
     (
         "hide ",
         "hide() { for d; do if [ -d \"$d\" ]; then mount -t tmpfs -o mode=0,ro tmpfs \"$d\"; \
          elif [ -e \"$d\" ]; then mount --bind /dev/null \"$d\"; fi; done; }",
     ),
+    (
+        "point ",
+        "point() { [ -e \"$2\" ] || if [ -d \"$1\" ]; then mkdir -p \"$2\"; \
+         else mkdir -p \"$(dirname \"$2\")\"; : >\"$2\"; fi; }",
+    ),
 ];
-
-/// A `/dev` without the machine's devices.
-const DEVICES: &str = "\
-cd /dev
-mount -t tmpfs -o mode=0755,nosuid,noexec tmpfs /dev
-for n in null zero full random urandom tty log; do
-  [ ! -e $n ] || { : >/dev/$n; mount -c --bind $n /dev/$n; }
-done
-for n in pts shm mqueue hugepages; do
-  [ ! -d $n ] || { mkdir /dev/$n; mount -c --rbind $n /dev/$n; }
-done
-ln -s pts/ptmx /dev/ptmx
-ln -s /proc/self/fd /dev/fd
-ln -s fd/0 /dev/stdin; ln -s fd/1 /dev/stdout; ln -s fd/2 /dev/stderr
-cd /";
-
-/// The capabilities of Linux 6 as setpriv(1) names them (capabilities(7)).
-const CAPABILITIES: &[&str] = &[
-    "chown",
-    "dac_override",
-    "dac_read_search",
-    "fowner",
-    "fsetid",
-    "kill",
-    "setgid",
-    "setuid",
-    "setpcap",
-    "linux_immutable",
-    "net_bind_service",
-    "net_broadcast",
-    "net_admin",
-    "net_raw",
-    "ipc_lock",
-    "ipc_owner",
-    "sys_module",
-    "sys_rawio",
-    "sys_chroot",
-    "sys_ptrace",
-    "sys_pacct",
-    "sys_admin",
-    "sys_boot",
-    "sys_nice",
-    "sys_resource",
-    "sys_time",
-    "sys_tty_config",
-    "mknod",
-    "lease",
-    "audit_write",
-    "audit_control",
-    "setfcap",
-    "mac_override",
-    "mac_admin",
-    "syslog",
-    "wake_alarm",
-    "block_suspend",
-    "audit_read",
-    "perfmon",
-    "bpf",
-    "checkpoint_restore",
-];
-
-/// What setpriv(1) does before the program runs.
-#[derive(Debug, Default)]
-pub(super) struct Privileges {
-    /// The directive `NoNewPrivileges`.
-    pub no_new: Option<usize>,
-    /// The capabilities that stay in the bounding set, where not all do.
-    pub bounding: Option<Vec<&'static str>>,
-    /// Those that an ordinary user has, too.
-    pub ambient: Vec<&'static str>,
-    /// The directives that both come from.
-    pub from: Vec<usize>,
-}
-
-impl Privileges {
-    /// Takes capabilities out of the bounding set.
-    fn deny(&mut self, number: usize, names: &[&'static str]) {
-        let set = self.bounding.get_or_insert_with(|| CAPABILITIES.to_vec());
-        set.retain(|name| !names.contains(name));
-        self.from.push(number);
-    }
-
-    /// The options of setpriv(1) for the bounding set.
-    pub fn bounding_option(&self) -> Option<String> {
-        let set = self.bounding.as_ref()?;
-        let missing: Vec<&str> =
-            CAPABILITIES.iter().copied().filter(|name| !set.contains(name)).collect();
-        let list = |sign: &str, names: &[&str]| {
-            names.iter().map(|name| format!("{sign}{name}")).collect::<Vec<_>>().join(",")
-        };
-        match (set.len(), missing.len()) {
-            (_, 0) => None,
-            (0, _) => Some("-all".to_owned()),
-            (there, missing_count) if there < missing_count => {
-                Some(format!("-all,{}", list("+", set)))
-            }
-            _ => Some(list("-", &missing)),
-        }
-    }
-}
-
-fn capabilities(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
-    let (inverted, list) = match it.value.strip_prefix('~') {
-        Some(list) => (true, list),
-        None => (false, it.value.as_str()),
-    };
-    let mut names = Vec::new();
-    let mut unknown = Vec::new();
-    for word in list.split_whitespace() {
-        let lower = word.to_ascii_lowercase();
-        let name = lower.strip_prefix("cap_").unwrap_or(&lower);
-        match CAPABILITIES.iter().find(|known| **known == name) {
-            Some(name) => names.push(*name),
-            None => unknown.push(word.to_owned()),
-        }
-    }
-    let privileges = &mut import.parts.privileges;
-    privileges.from.push(it.number);
-    if it.key == "AmbientCapabilities" {
-        if inverted {
-            privileges.ambient.retain(|name| !names.contains(name));
-        } else {
-            privileges.ambient.extend(names);
-        }
-    } else if inverted {
-        privileges.deny(it.number, &names);
-    } else {
-        // The capabilities of several lines come together, also those that another directive takes
-        // out; to take out too many is the safe side.
-        let listed = import.parts.listed_capabilities.get_or_insert_with(Vec::new);
-        listed.extend(names);
-    }
-    if unknown.is_empty() {
-        Ok(kept_by(BY_SETPRIV))
-    } else {
-        Ok(approximated(format!("{BY_SETPRIV}, without {}", unknown.join(" "))))
-    }
-}
-
-/// Keeps what the lists of `CapabilityBoundingSet` name, where there is one.
-pub(super) fn settle(import: &mut Import) {
-    if let Some(listed) = import.parts.listed_capabilities.take() {
-        let set = import.parts.privileges.bounding.get_or_insert_with(|| CAPABILITIES.to_vec());
-        set.retain(|name| listed.contains(name));
-    }
-    let user = import.parts.user.as_ref().is_some_and(|(_, user)| user != "root");
-    if let (Some(number), true) = (import.parts.restricts_realtime, user) {
-        import.draft.put("ulimits", "rtprio", super::yaml::Yaml::bare("0"), number);
-        let why = "an ordinary user without CAP_SYS_NICE and rtprio may not ask for it";
-        import.report.set(number, approximated(why));
-    }
-}

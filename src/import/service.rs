@@ -100,7 +100,20 @@ pub(super) const KEYS: &[Known] = &[
         "main" => Ok(kept()),
         _ => Ok(approximated("the type says when it is over; auto is for the last process")),
     }),
-    once(&["OOMPolicy"], |_, _| Ok(dropped("what the kernel kills counts like any other end"))),
+    once(&["OOMPolicy"], |_, it| {
+        Ok(match it.value.as_str() {
+            "continue" => kept_by("a process that the kernel kills is one that has ended"),
+            _ => dropped("what the kernel kills counts like any other end"),
+        })
+    }),
+    once(&["NonBlocking"], |import, it| {
+        let has_socket = import.beside.iter().any(|name| name.ends_with(".socket"));
+        Ok(match it.boolean()? {
+            true if has_socket => dropped("a socket is handed over as it is"),
+            true => kept_by("it is about sockets that are handed over, and there are none"),
+            false => kept(),
+        })
+    }),
 ];
 
 fn kind(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
@@ -215,15 +228,15 @@ fn signal(it: &Directive) -> Result<String, Verdict> {
     }
 }
 
-/// The statuses that a program has when a signal ended it, which every stop that was wanted may
-/// bring about.
+/// The statuses that a program has when a signal ended it, or that it makes of the signal's number.
+/// Every stop that was wanted may bring them about.
 fn success(_: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
     let by_stop = |word: &String| match word.parse::<i32>() {
-        Ok(status) => [0, 129, 130, 131, 137, 143].contains(&status),
+        Ok(status) => [0, 1, 2, 15, 129, 130, 131, 137, 143].contains(&status),
         Err(_) => crate::unit_file::signal(word).is_ok(),
     };
     Ok(if it.words()?.iter().all(by_stop) {
-        approximated("no end counts as a failure when a stop was wanted")
+        approximated("no end counts as a failure when a stop was wanted; one by itself does")
     } else {
         dropped("success is exit status 0")
     })

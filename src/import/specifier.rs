@@ -149,7 +149,7 @@ pub(super) fn push(pieces: &mut Vec<Piece>, text: &str) {
 }
 
 /// Undoes systemd-escape(1): `-` is `/`, and `\x2d` is `-`.
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {

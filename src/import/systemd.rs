@@ -3,10 +3,11 @@
 use super::assemble::Parts;
 use super::draft::Draft;
 use super::exec::{INSTANCE, UNESCAPED_INSTANCE};
+use super::neighbour::Neighbour;
 use super::report::{Fate, Report, Verdict, approximated, dropped, kept_by};
 use super::specifier::{Names, Piece};
-use super::{File, Imported, activation, assemble, conditions, directories, ini, process, sandbox};
-use super::{refused, service, unit};
+use super::{File, Imported, activation, assemble, conditions, devices, directories, ini, process};
+use super::{refused, sandbox, service, unit};
 
 /// A service and all that is known about it.
 #[derive(Debug, Clone, Default)]
@@ -18,8 +19,23 @@ pub struct Systemd {
     pub files: Vec<File>,
     /// The same for each socket, timer and path unit that starts it, with its name.
     pub beside: Vec<(String, Vec<File>)>,
+    /// What tmpfiles.d(5) of that machine makes at boot.
+    pub tmpfiles: Vec<File>,
+    /// Services that these files name, as far as they are there.
+    pub others: Vec<OtherService>,
     /// What is in `/etc/passwd` of the machine it comes from, as far as that is known.
     pub passwd: String,
+}
+
+/// A service that another one names.
+#[derive(Debug, Clone, Default)]
+pub struct OtherService {
+    /// The name by which it is named.
+    pub name: String,
+    /// Its own name; another one where it was named by an alias.
+    pub own: String,
+    /// Its file and its drop-ins.
+    pub files: Vec<File>,
 }
 
 /// A directive that counts.
@@ -62,6 +78,12 @@ impl Directive {
         words.iter().map(|word| self.expand(word)).collect()
     }
 
+    /// Names of units, in which a backslash is a part of the name.
+    pub fn unit_names(&self) -> Result<Vec<String>, Verdict> {
+        let names = self.value.split_whitespace().map(|name| name.trim_matches(['"', '\'']));
+        names.map(|name| self.expand(name)).collect()
+    }
+
     /// The value as systemd reads truth.
     pub fn boolean(&self) -> Result<bool, Verdict> {
         match self.value.to_ascii_lowercase().as_str() {
@@ -100,6 +122,7 @@ fn find(section: &str, key: &str) -> Option<&'static Known> {
         process::KEYS,
         directories::KEYS,
         sandbox::KEYS,
+        devices::KEYS,
         conditions::KEYS,
         activation::KEYS,
     ];
@@ -115,6 +138,8 @@ pub(super) struct Import {
     pub parts: Parts,
     /// What stands beside the service, by name.
     pub beside: Vec<String>,
+    /// The services that it names.
+    pub others: Vec<Neighbour>,
     pub passwd: String,
 }
 
@@ -130,6 +155,7 @@ pub fn import(source: &Systemd) -> Result<Imported, String> {
         draft: Draft::default(),
         parts: Parts::default(),
         beside: source.beside.iter().map(|(name, _)| name.clone()).collect(),
+        others: source.others.iter().map(Neighbour::of).collect(),
         passwd: source.passwd.clone(),
     };
     let mut directives = import.read(&source.files, &names)?;
@@ -139,7 +165,7 @@ pub fn import(source: &Systemd) -> Result<Imported, String> {
     for directive in &directives {
         let verdict = match find(&directive.section, &directive.key) {
             Some(known) => (known.read)(&mut import, directive).unwrap_or_else(|verdict| verdict),
-            None => refused::verdict(&directive.section, &directive.key, &directive.value),
+            None => refused::verdict(&directive.section, &directive.key),
         };
         // Without its user a service would run as root.
         let is_user = ["User", "Group", "DynamicUser"].contains(&directive.key.as_str());
@@ -148,6 +174,7 @@ pub fn import(source: &Systemd) -> Result<Imported, String> {
         }
         import.report.set(directive.number, verdict);
     }
+    super::tmpfiles::take(&mut import, &source.tmpfiles);
     assemble::finish(import)
 }
 
@@ -182,7 +209,8 @@ impl Import {
                 }
                 effective.retain(|old| !same(old));
             }
-            if directive.value.is_empty() {
+            // An empty bounding set is one, and no mere new beginning (systemd.exec(5)).
+            if directive.value.is_empty() && directive.key != "CapabilityBoundingSet" {
                 self.report.set(directive.number, kept_by("it takes back those before it"));
             } else {
                 effective.push(directive);

@@ -1,6 +1,8 @@
 //! `[Unit]` and `[Install]`: what it is, and its place among others.
 
+use super::devices;
 use super::exec::{INSTANCE, UNESCAPED_INSTANCE};
+use super::relations::Wanted;
 use super::report::{Verdict, approximated, dropped, kept, kept_by};
 use super::systemd::{Counts, Directive, Import, Known};
 use super::yaml::Yaml;
@@ -42,6 +44,7 @@ pub(super) const KEYS: &[Known] = &[
     once(&["StartLimitIntervalSec", "StartLimitInterval"], super::service::limit_interval),
     once(&["StartLimitBurst"], super::service::limit_burst),
     install(&["WantedBy", "RequiredBy", "UpheldBy"], wanted_by),
+    install(&["Alias"], alias),
     install(&["Also"], also),
     install(&["DefaultInstance"], default_instance),
 ];
@@ -76,18 +79,22 @@ enum Other {
     Unit(String),
     /// A unit of the examples that stands for a target.
     Instead(&'static str),
+    /// A device.
+    Device(String),
     /// It is there before any unit starts.
     Always(&'static str),
     /// Nothing.
     Nothing(&'static str),
 }
 
+const DEV_LOG: &str = "service-launcher --syslog has /dev/log there before any unit starts";
+
 /// Targets, and units that are systemd's own.
 const KNOWN: &[(&[&str], Other)] = &[
-    (
-        &["network.target", "network-online.target", "network-pre.target"],
-        Other::Instead("network-up"),
-    ),
+    (&["network.target", "network-online.target"], Other::Instead("network-up")),
+    (&["network-pre.target"], Other::Instead("network-pre")),
+    (&["time-sync.target", "time-set.target"], Other::Instead("time-sync")),
+    (&["nss-lookup.target"], Other::Instead("nss-lookup")),
     (&["remote-fs.target", "remote-fs-pre.target"], Other::Instead("mount-network")),
     (&["rpcbind.target"], Other::Instead("rpcbind")),
     (
@@ -110,21 +117,23 @@ const KNOWN: &[(&[&str], Other)] = &[
         Other::Always("init has it done before any unit starts"),
     ),
     (
-        &[
-            "systemd-journald.socket",
-            "systemd-journald-dev-log.socket",
-            "systemd-journald.service",
-            "syslog.target",
-            "syslog.socket",
-            "syslog.service",
-        ],
+        &["systemd-journald.socket", "systemd-journald.service"],
         Other::Always("the log is there before any unit starts"),
+    ),
+    (
+        &["systemd-journald-dev-log.socket", "syslog.target", "syslog.socket", "syslog.service"],
+        Other::Always(DEV_LOG),
     ),
     (
         &["shutdown.target", "umount.target", "final.target", "reboot.target", "halt.target"],
         Other::Always("every unit is stopped before the machine ends"),
     ),
 ];
+
+/// The examples that stand for a target. A boot starts each of them that is there, so nobody has to
+/// want it.
+pub(super) const STANDS_FOR_TARGET: &[&str] =
+    &["network-up", "network-pre", "time-sync", "nss-lookup", "mount-network"];
 
 fn other(import: &Import, name: &str) -> Other {
     for (names, other) in KNOWN {
@@ -134,6 +143,7 @@ fn other(import: &Import, name: &str) -> Other {
                 Other::Always(why) => Other::Always(why),
                 Other::Nothing(why) => Other::Nothing(why),
                 Other::Unit(name) => Other::Unit(name.clone()),
+                Other::Device(name) => Other::Device(name.clone()),
             };
         }
     }
@@ -154,7 +164,7 @@ fn other(import: &Import, name: &str) -> Other {
         "mount" | "automount" | "swap" => {
             Other::Always("init mounts what is in /etc/fstab before any unit starts")
         }
-        "device" => Other::Nothing("no unit stands for a device"),
+        "device" => Other::Device(stem.to_owned()),
         _ => Other::Unit(name.to_owned()),
     }
 }
@@ -167,19 +177,22 @@ fn is_name(name: &str) -> bool {
 
 fn relation(import: &mut Import, it: &Directive, relation: Relation) -> Result<Verdict, Verdict> {
     let mut verdicts = Vec::new();
-    for name in it.words()? {
+    for name in it.unit_names()? {
         verdicts.push(one(import, it, relation, &name));
     }
     Ok(together(verdicts))
 }
 
 fn one(import: &mut Import, it: &Directive, relation: Relation, name: &str) -> Verdict {
+    let name = &import.own_name(name).to_owned();
     if it.names.kind != "service" && (import.is_itself(name) || import.is_beside(name)) {
         return kept_by("both are one unit");
     }
     let (unit, verdict) = match other(import, name) {
+        Other::Always(DEV_LOG) => return approximated(format!("{name}: {DEV_LOG}")),
         Other::Always(why) => return kept_by(format!("{name}: {why}")),
         Other::Nothing(why) => return dropped(format!("{name}: {why}")),
+        Other::Device(stem) => return devices::relation(import, it, name, &stem),
         Other::Instead(_) if relation == Relation::Conflicts => {
             return dropped(format!("{name}: there are no targets, only units"));
         }
@@ -215,6 +228,9 @@ fn one(import: &mut Import, it: &Directive, relation: Relation, name: &str) -> V
         _ if it.key == "Upholds" => {
             approximated(format!("{name}: it is started with this one only"))
         }
+        verdict if verdict.why.is_empty() && it.key == "Requires" => {
+            approximated(format!("{name}: a stop of it stops this one, a restart leaves it alone"))
+        }
         verdict => verdict,
     }
 }
@@ -248,7 +264,8 @@ fn has_drop_ins(import: &Import) -> bool {
 
 fn before(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
     let mut verdicts = Vec::new();
-    for name in it.words()? {
+    for name in it.unit_names()? {
+        let name = import.own_name(&name).to_owned();
         let (unit, what) = match other(import, &name) {
             _ if it.names.kind != "service" => {
                 verdicts.push(kept_by("both are one unit"));
@@ -267,12 +284,13 @@ fn before(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
             Other::Instead(unit) if unit != import.names.stem() => {
                 (unit.to_owned(), ", if there is one")
             }
-            Other::Unit(_) | Other::Instead(_) | Other::Nothing(_) => {
+            _ => {
                 verdicts.push(dropped(format!("{name}: there are no targets, only units")));
                 continue;
             }
         };
         let itself = import.names.stem();
+        import.parts.befores.push(unit.clone());
         verdicts.push(if has_drop_ins(import) {
             let line = format!("after+: [{itself}]\n");
             import.parts.drop_ins.push((unit.clone(), line, it.number));
@@ -312,7 +330,8 @@ const BOOT: &[&str] = &[
 
 fn wanted_by(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
     let mut verdicts = Vec::new();
-    for name in it.words()? {
+    for name in it.unit_names()? {
+        let name = import.own_name(&name).to_owned();
         let other = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
         verdicts.push(if BOOT.contains(&name.as_str()) {
             import.parts.install(&it.names.kind, it.number);
@@ -329,8 +348,10 @@ fn wanted_by(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
             let need =
                 format!("depends_on: {{{itself}: {{condition: service_started{required}}}}}");
             if has_drop_ins(import) && is_name(other) {
-                import.parts.drop_ins.push((other.to_owned(), format!("{need}\n"), it.number));
-                approximated(format!("{name}: by a drop-in for {other}.yml"))
+                let (number, kind) = (it.number, it.names.kind.clone());
+                let wanted = Wanted { number, kind, by: other.to_owned(), line: need };
+                import.parts.wanted_by.push(wanted);
+                kept()
             } else {
                 dropped(format!("{name}: write {need} in {other}.yml"))
             }
@@ -339,12 +360,24 @@ fn wanted_by(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
     Ok(together(verdicts))
 }
 
+/// Another name. What else is imported finds the service by it, because an import looks for the
+/// names that it meets.
+fn alias(_: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
+    let verdict = |name: &String| match name.starts_with("dbus-") {
+        true => dropped(format!("{name}: a call on the bus starts no unit")),
+        false => approximated(format!(
+            "{name}: what is imported from the same directories finds it by this name; slc does not"
+        )),
+    };
+    Ok(together(it.unit_names()?.iter().map(verdict).collect()))
+}
+
 fn also(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {
     let verdict = |name: &String| match import.is_beside(name) || import.is_itself(name) {
         true => kept_by(format!("{name}: it is a part of this unit")),
         false => dropped(format!("{name}: import and enable it by itself")),
     };
-    Ok(together(it.words()?.iter().map(verdict).collect()))
+    Ok(together(it.unit_names()?.iter().map(verdict).collect()))
 }
 
 fn default_instance(import: &mut Import, it: &Directive) -> Result<Verdict, Verdict> {

@@ -1,11 +1,11 @@
 //! The files that an import reads: a service, its drop-ins, and what stands beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File as Opened;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::import::{File, RunDirectory, Systemd};
+use crate::import::{File, OtherService, RunDirectory, Systemd};
 
 /// Where systemd looks for units, in the order in which they count (systemd.unit(5)).
 const PLACES: &[&str] = &[
@@ -18,6 +18,27 @@ const PLACES: &[&str] = &[
 
 /// The endings of what can start a service, and its own.
 pub(super) const KINDS: &[&str] = &["service", "socket", "timer", "path"];
+
+/// Directives that name other units.
+const RELATIONS: &[&str] = &[
+    "After",
+    "Before",
+    "Requires",
+    "Requisite",
+    "Wants",
+    "BindsTo",
+    "PartOf",
+    "Upholds",
+    "Conflicts",
+    "WantedBy",
+    "RequiredBy",
+];
+
+/// The most services that are looked at because this one names them.
+const MOST_OTHERS: usize = 100;
+
+/// The most files of a directory that are looked at for their aliases.
+const MOST_SERVICES: usize = 5_000;
 
 /// The largest file in bytes that is read.
 const MOST: u64 = 1024 * 1024;
@@ -67,6 +88,8 @@ pub(super) fn systemd(wanted: &Path, root: Option<&Path>) -> Result<Systemd, Str
             }
         }
     }
+    source.others = search.others(&source)?;
+    source.tmpfiles = search.tmpfiles();
     let passwd = search.root.as_deref().unwrap_or(Path::new("/")).join("etc/passwd");
     source.passwd = read(&passwd).map(|file| file.text).unwrap_or_default();
     source.name = name;
@@ -200,6 +223,75 @@ impl Search {
             .iter()
             .flat_map(|name| self.places().into_iter().map(move |place| place.join(name)));
         beside.chain(others).find(|path| path.is_file())
+    }
+
+    /// The services that these files name, as far as they are there, also by their aliases.
+    fn others(&self, source: &Systemd) -> Result<Vec<OtherService>, String> {
+        let beside = source.beside.iter().flat_map(|(_, files)| files);
+        let mut names = BTreeSet::new();
+        for line in source.files.iter().chain(beside).flat_map(|file| file.text.lines()) {
+            let Some((key, value)) = line.split_once('=') else { continue };
+            if RELATIONS.contains(&key.trim()) {
+                let words = value.split_whitespace();
+                names.extend(
+                    words.filter(|it| it.ends_with(".service") && !it.contains(['%', '/'])),
+                );
+            }
+        }
+        let mut aliases = None;
+        let mut others = Vec::new();
+        for name in names.into_iter().take(MOST_OTHERS).filter(|name| **name != source.name) {
+            let found = self.find(name);
+            let own = match &found {
+                Some(path) => path.canonicalize().ok().and_then(|path| file_name(&path).ok()),
+                None => aliases.get_or_insert_with(|| self.aliases()).get(name).cloned(),
+            };
+            // A template's file has another name than its instance.
+            let own = own.filter(|own| own.ends_with(".service") && !own.contains('@'));
+            let own = own.unwrap_or_else(|| name.to_owned());
+            if let Some(path) = self.find(&own) {
+                let files = self.with_drop_ins(&path, &own)?;
+                others.push(OtherService { name: name.to_owned(), own, files });
+            }
+        }
+        Ok(others)
+    }
+
+    /// The files of tmpfiles.d(5), of two with the same name the one that counts.
+    fn tmpfiles(&self) -> Vec<File> {
+        let mut found = BTreeMap::new();
+        for place in ["etc", "run", "usr/local/lib", "usr/lib"] {
+            let Some(root) = &self.root else { continue };
+            let Ok(entries) = std::fs::read_dir(root.join(place).join("tmpfiles.d")) else {
+                continue;
+            };
+            for path in entries.flatten().map(|entry| entry.path()).take(MOST_SERVICES) {
+                if let Some(name) = file_name(&path).ok().filter(|name| name.ends_with(".conf")) {
+                    found.entry(name).or_insert(path);
+                }
+            }
+        }
+        found.into_values().filter_map(|path| read(&path).ok()).collect()
+    }
+
+    /// The services of systemd's directories by the other names that they give themselves.
+    fn aliases(&self) -> BTreeMap<String, String> {
+        let mut aliases = BTreeMap::new();
+        for place in self.places() {
+            let Ok(entries) = std::fs::read_dir(place) else { continue };
+            for path in entries.flatten().map(|entry| entry.path()).take(MOST_SERVICES) {
+                let Some(name) = file_name(&path).ok().filter(|name| name.ends_with(".service"))
+                else {
+                    continue;
+                };
+                let text = read(&path).map(|file| file.text).unwrap_or_default();
+                let lines = text.lines().filter_map(|line| line.trim().strip_prefix("Alias="));
+                for alias in lines.flat_map(str::split_whitespace) {
+                    aliases.entry(alias.to_owned()).or_insert_with(|| name.clone());
+                }
+            }
+        }
+        aliases
     }
 
     /// The file and its drop-ins, by their names; of two with the same name the one counts that
