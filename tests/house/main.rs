@@ -7,6 +7,7 @@
 //! - `templates`: instances of templates.
 //! - `drop_ins`: several unit directories, drop-ins and masks.
 //! - `hooks`: what runs before and after a service.
+//! - `imports`: the sandboxes of imported units.
 //! - `conditions`: starts that are skipped, and units that cannot live beside each other.
 //! - `boot`: whose turn it is to start, and what is told of a boot afterwards.
 //! - `order`: dependencies, and units that are wrong.
@@ -37,6 +38,7 @@ mod drop_ins;
 mod findings;
 mod health;
 mod hooks;
+mod imports;
 mod nasty;
 mod order;
 mod paths;
