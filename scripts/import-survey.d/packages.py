@@ -24,7 +24,10 @@ def unpacked(home: Path, names: list[str]) -> dict[str, Path]:
     if missing:
         print(f"import-survey: downloading {len(missing)} packages", flush=True)
         command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *missing]
-        subprocess.run(command, cwd=debs, check=True, timeout=PATIENCE)
+        if subprocess.run(command, cwd=debs, check=False, timeout=PATIENCE).returncode != 0:
+            # A fresh machine has no list of packages yet, and an old one may name what is gone.
+            subprocess.run(["apt-get", "-qq", "update"], check=True, timeout=PATIENCE)
+            subprocess.run(command, cwd=debs, check=True, timeout=PATIENCE)
     roots = {}
     for name in names:
         roots[name] = place / "units" / name
