@@ -238,7 +238,7 @@ fn a_service_that_fails_at_each_connection_is_given_up_and_its_socket_is_closed(
         let status = house.wait_state(unit, StateWord::Failed, PATIENCE);
         assert!(status.summary.why.contains(refused), "{}", status.summary.why);
         assert_eq!(status.start, 4);
-        assert!(is_refused(port));
+        assert!(eventually(PATIENCE, || is_refused(port)), "{unit}");
         client.set_read_timeout(Some(PATIENCE)).expect("time-out");
         let end = client.read(&mut [0]);
         assert!(end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
