@@ -147,7 +147,7 @@ fn a_directory_gives_its_units_sorted_and_ignores_other_files() {
     let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
     assert_eq!(names, ["a.b", "agetty@tty1", "cron", "link", "nginx"]);
     assert!(bad.is_empty(), "{bad:?}");
-    assert_eq!(*units[3].command, ["linked"]);
+    assert_eq!(units[3].command.to_vec(), ["linked"]);
     assert_eq!(*units[3].source, *directory.path("link.yml"));
 }
 
@@ -294,7 +294,7 @@ impl Shelf {
         let loaded = self.read();
         let bad: String = loaded.bad.iter().map(|bad| shown(&bad.diagnostics)).collect();
         assert_eq!(bad, "");
-        let one = |unit: &Unit| (unit.name.to_string(), unit.command.join("|"));
+        let one = |unit: &Unit| (unit.name.to_string(), unit.command.to_vec().join("|"));
         loaded.units.iter().map(one).collect()
     }
 
@@ -508,7 +508,7 @@ fn an_instance_is_data() {
     ] {
         let loaded = made(name);
         let [unit] = loaded.units.as_slice() else { panic!("{name}: {loaded:#?}") };
-        assert_eq!(*unit.command, ["run", "--size=1", unescaped, "", "--", last], "{name}");
+        assert_eq!(unit.command.to_vec(), ["run", "--size=1", unescaped, "", "--", last], "{name}");
         assert_eq!(unit.process.environment[1].1, format!("[{unescaped}]"), "{name}");
     }
     // What cannot be in a value is refused at the place where it would be put in.
@@ -527,7 +527,10 @@ fn an_instance_is_data() {
     shelf.fill(0, &[("x@1.yml.d/a.yml", "parameters: {text: \"a 'b $(c) %%i %%{size}\"}\n")]);
     let loaded = made("x@1");
     let text = "a 'b $(c) %i %{size}";
-    assert_eq!(*loaded.units[0].command, ["run", "--size=1", "1", &text.repeat(2), "--", "1"]);
+    assert_eq!(
+        loaded.units[0].command.to_vec(),
+        ["run", "--size=1", "1", &text.repeat(2), "--", "1"]
+    );
     assert_eq!(loaded.units[0].process.environment[0].1, text);
     // No template, and names that are no instance's.
     for name in ["y@1", "x@", "@1", "x", "@"] {

@@ -1,9 +1,10 @@
 //! What this machine lacks of what units need: a look at it, each thing once.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::{io, iter};
 
 use super::Finding;
 use crate::kernel::env_file;
@@ -103,16 +104,13 @@ impl Machine {
 type Keys = &'static [&'static str];
 
 /// The commands of a unit, with their keys.
-fn commands(unit: &Unit) -> Vec<(Keys, &[String])> {
+fn commands(unit: &Unit) -> Vec<(Keys, Cow<'_, [String]>)> {
     let reload = unit.reload.as_deref().and_then(|reload| match reload {
         Reload::Command(command) => Some(&**command),
         Reload::Signal(_) => None,
     });
-    let all: [(Keys, Option<&[String]>); 3] = [
-        (&["command"], Some(&unit.command)),
-        (&["stop_command"], unit.stop.command.as_deref()),
-        (&["reload_command"], reload),
-    ];
+    let all: [(Keys, Option<&[String]>); 2] =
+        [(&["stop_command"], unit.stop.command.as_deref()), (&["reload_command"], reload)];
     let hooks: [(Keys, &[Hook]); 3] = [
         (&["start_pre"], &unit.hooks.start_pre),
         (&["start_post"], &unit.hooks.start_post),
@@ -121,8 +119,10 @@ fn commands(unit: &Unit) -> Vec<(Keys, &[String])> {
     let hooks = hooks
         .into_iter()
         .flat_map(|(keys, hooks)| hooks.iter().map(move |hook| (keys, hook.command.as_slice())));
-    let own = all.into_iter().filter_map(|(keys, command)| Some((keys, command?)));
-    own.chain(hooks).collect()
+    let other = all.into_iter().filter_map(|(keys, command)| Some((keys, command?)));
+    let other = other.chain(hooks).map(|(keys, command)| (keys, Cow::Borrowed(command)));
+    let first: (Keys, _) = (&["command"], Cow::Owned(unit.command.to_vec()));
+    iter::once(first).chain(other).collect()
 }
 
 /// The PATH that a start would have, and what is wrong with the files it would come from.

@@ -282,8 +282,8 @@ mod tests {
                     let mut out = String::new();
                     entry(&mut out, "command", &value, 0);
                     let unit = parse(Path::new("a.yml"), &out);
-                    let command = unit.map(|unit| unit.command.clone());
-                    assert_eq!(command.as_deref(), Ok(&*list), "{text:?}: {out}");
+                    let command = unit.map(|unit| unit.command.to_vec());
+                    assert_eq!(command.as_ref(), Ok(&list), "{text:?}: {out}");
                 }
             }
             let mut out = String::from("command: a\n");

@@ -265,7 +265,7 @@ pub(super) fn orphan(name: &UnitName) -> Unit {
         ready: None,
         health: None,
         watchdog: None,
-        command: ["/bin/false".into()].into(),
+        command: vec!["/bin/false".into()].into(),
         stop: Arc::default(),
         reload: None,
         restart: Arc::new(Restart { policy: RestartPolicy::No, ..Restart::default() }),

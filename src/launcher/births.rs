@@ -300,7 +300,7 @@ impl Launcher {
     pub(super) fn program(&self, unit: &Unit, role: Role) -> Result<Program, String> {
         let process = &unit.process;
         Ok(Program {
-            argv: argv(unit, role).to_vec(),
+            argv: argv(unit, role),
             environment: self.environment(unit)?,
             working_dir: process.working_dir.clone().unwrap_or_else(|| "/".into()),
             user: process.user.clone(),
@@ -375,12 +375,12 @@ fn names_of(activation: &Activation) -> Vec<String> {
     activation.sockets.iter().map(|socket| socket.name.clone()).collect()
 }
 
-fn argv(unit: &Unit, role: Role) -> &[String] {
+fn argv(unit: &Unit, role: Role) -> Vec<String> {
     match (role, &unit.stop.command, unit.reload.as_deref(), hooks::of_role(unit, role)) {
-        (Role::Stop, Some(command), ..) => command,
-        (Role::Reload, _, Some(Reload::Command(command)), _) => command,
-        (_, _, _, Some(hook)) => &hook.command,
-        (_, _, _, None) => &unit.command,
+        (Role::Stop, Some(command), ..) => command.clone(),
+        (Role::Reload, _, Some(Reload::Command(command)), _) => command.clone(),
+        (_, _, _, Some(hook)) => hook.command.clone(),
+        (_, _, _, None) => unit.command.to_vec(),
     }
 }
 

@@ -207,7 +207,7 @@ fn keys(unit: &Unit) -> Vec<Key> {
     let mut keys = Keys(Vec::new());
     keys.at_once("(file)", Some(path(source)));
     keys.at_once("description", (!description.is_empty()).then(|| description.to_string()));
-    keys.at_start("command", Some(words(command)));
+    keys.at_start("command", Some(words(&command.to_vec())));
     keys.at_start("type", Some(kind.word().to_owned()));
     if let Kind::Oneshot { remain_after_exit } = kind {
         keys.at_start("remain_after_exit", Some(remain_after_exit.to_string()));

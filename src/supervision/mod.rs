@@ -47,6 +47,7 @@
 pub mod activation;
 #[cfg(test)]
 mod activation_tests;
+pub mod argv;
 pub mod calendar;
 pub mod condition;
 #[cfg(test)]

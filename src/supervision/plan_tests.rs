@@ -52,7 +52,7 @@ fn with(unit: Unit, change: impl FnOnce(&mut Unit)) -> Unit {
 }
 
 fn commanded(name: &str, command: &str) -> Unit {
-    Unit { command: [command.into()].into(), ..named(name) }
+    Unit { command: vec![command.into()].into(), ..named(name) }
 }
 
 #[test]

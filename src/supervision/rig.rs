@@ -30,7 +30,7 @@ pub fn unit() -> Unit {
         ready: None,
         health: None,
         watchdog: None,
-        command: ["/bin/web".into()].into(),
+        command: vec!["/bin/web".into()].into(),
         stop: Arc::new(Stop { grace: 5_000, ..Stop::default() }),
         reload: None,
         restart: Arc::new(Restart { max_attempts: 2, ..Restart::default() }),

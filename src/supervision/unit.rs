@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thin_vec::ThinVec;
 
 use super::activation::Activation;
+use super::argv::Argv;
 use super::condition::Entry;
 use super::hooks::Hooks;
 use super::name::UnitName;
@@ -32,8 +33,8 @@ pub struct Unit {
     pub health: Option<Box<HealthCheck>>,
     /// How often the service must say that it is well, if it must.
     pub watchdog: Option<Watchdog>,
-    /// The program and its arguments, never empty.
-    pub command: Box<[String]>,
+    /// The program and its arguments.
+    pub command: Argv,
     /// How the service is stopped.
     pub stop: Arc<Stop>,
     /// How the service is told to read its configuration again, if it can be.

@@ -169,7 +169,7 @@ fn walk_kind(kind: Kind) {
     };
     // The same, changed in all that may change in place, and in what counts at a start.
     let changed = Unit {
-        command: ["/bin/other".into()].into(),
+        command: vec!["/bin/other".into()].into(),
         start_timeout: Some(1_000),
         limits: Limits { pids: Some(7), ..Limits::default() }.into(),
         stop: Stop { grace: 1_000, kill_mode: KillMode::Mixed, ..Stop::clone(&with_commands.stop) }
@@ -187,7 +187,8 @@ fn walk_kind(kind: Kind) {
 fn walk_hooks(kind: Kind, depth: usize) {
     let unit = with_hooks(Unit { kind, ..unit() }, 1, 1, 1);
     let asks = with_condition(with_hooks(Unit { kind, ..super::rig::unit() }, 2, 0, 1));
-    let other = Unit { command: ["/bin/other".into()].into(), start_timeout: None, ..unit.clone() };
+    let other =
+        Unit { command: vec!["/bin/other".into()].into(), start_timeout: None, ..unit.clone() };
     let worlds = walk(&unit, Some(other), depth) + walk(&asks, None, depth);
     assert!(worlds > 10_000, "only {worlds} worlds were tried");
     println!("{kind:?} with hooks: {worlds} worlds");
@@ -252,7 +253,7 @@ fn walk_on_demand(kind: Kind, policy: RestartPolicy) {
 fn walk_triggered(unit: Unit, policy: RestartPolicy) {
     let kind = unit.kind;
     let unit = Unit { restart: Restart { policy, ..*unit.restart }.into(), ..unit };
-    let other = Unit { command: ["/bin/other".into()].into(), ..unit.clone() };
+    let other = Unit { command: vec!["/bin/other".into()].into(), ..unit.clone() };
     let worlds = walk(&unit, None, 8) + walk(&unit, Some(other), 6);
     assert!(worlds > 10_000, "only {worlds} worlds were tried");
     println!("{kind:?}, triggered: {worlds} worlds");

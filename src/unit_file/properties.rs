@@ -72,7 +72,11 @@ pub fn instance(input: &[u8]) {
             check_unit(&unit, &parts.name);
             check_shown(&parts, &unit);
             if let Ok(other) = named("x").unit() {
-                assert_eq!(unit.command.len(), other.command.len(), "{unit:?}\n{other:?}");
+                assert_eq!(
+                    unit.command.iter().count(),
+                    other.command.iter().count(),
+                    "{unit:?}\n{other:?}"
+                );
             }
         }
         Err(diagnostics) => {
@@ -100,7 +104,7 @@ fn check_shown(parts: &Parts, unit: &Unit) {
 /// Nothing that execve(2) or the rules could choke on.
 fn check_unit(unit: &Unit, name: &str) {
     assert_eq!(unit.name.as_str(), name);
-    let commands = [Some(&*unit.command), unit.stop.command.as_deref()];
+    let commands = [Some(unit.command.to_vec()), unit.stop.command.clone()];
     for command in commands.into_iter().flatten() {
         assert!(command.first().is_some_and(|program| !program.is_empty()), "{command:?}");
         assert!(command.iter().all(|word| !word.contains('\0')), "{command:?}");
@@ -120,7 +124,7 @@ fn check_unit(unit: &Unit, name: &str) {
 fn check_places(unit: &Unit, text: &str) {
     let places = Places::in_text(&unit.source, text.to_owned());
     let mut meant = vec![
-        At::part(&["command"], unit.command[0].as_str()),
+        At::part(&["command"], unit.command.iter().next().unwrap_or_default()),
         At::part(&["group", "user"], unit.process.group.as_deref().unwrap_or_default()),
         At::value(&["working_dir"]),
     ];

@@ -102,8 +102,8 @@ tmpfs / tmpfs ro 0 0
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mount-network.yml");
     let text = fs::read_to_string(&example).unwrap();
     let unit = unit_file::parse(&example, &text).unwrap();
-    let script = unit.command.last().unwrap();
-    let (_, said) = machine.shell(script);
+    let script = unit.command.to_vec().pop().unwrap();
+    let (_, said) = machine.shell(&script);
     assert!(machine.mount("/net").is_some(), "{said}");
     let stop = unit.stop.command.clone().unwrap();
     let (_, said) = machine.shell(stop.last().unwrap());

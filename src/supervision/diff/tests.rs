@@ -54,7 +54,7 @@ fn each_key() -> Vec<(&'static str, Unit)> {
     vec![
         ("(file)", Unit { source: Path::new("/run/web.yml").into(), ..unit() }),
         ("description", Unit { description: "Web".into(), ..unit() }),
-        ("command", Unit { command: ["/bin/web".into(), "a b".into()].into(), ..unit() }),
+        ("command", Unit { command: vec!["/bin/web".into(), "a b".into()].into(), ..unit() }),
         ("type", Unit { kind: Kind::Notify, ..unit() }),
         ("ready", Unit { ready: Some(Ready::Fd(3).into()), ..unit() }),
         ("ready", Unit { ready: Some(Ready::Log("up".into()).into()), ..unit() }),
@@ -143,7 +143,7 @@ fn values_are_shown_in_the_words_of_unit_files() {
         shown(&plain, &restart(|it| (it.delay, it.max_delay) = (1_500, 2_000))),
         "restart_delay: 1s -> 1500ms; restart_max_delay: 60s -> 2s"
     );
-    let told = Unit { command: ["sh".into(), "-c".into(), "echo 'x'".into()].into(), ..unit() };
+    let told = Unit { command: vec!["sh".into(), "-c".into(), "echo 'x'".into()].into(), ..unit() };
     assert_eq!(shown(&plain, &told), "command: /bin/web -> sh -c 'echo '\\''x'\\'''");
     assert_eq!(shown(&plain, &limits(|it| it.milli_cpus = Some(1_500))), "cpus: - -> 1.5");
     assert_eq!(shown(&plain, &limits(|it| it.milli_cpus = Some(2_000))), "cpus: - -> 2");
