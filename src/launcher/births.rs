@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use slab::Slab;
@@ -21,6 +22,7 @@ use crate::supervision::activation::Activation;
 use crate::supervision::hooks;
 use crate::supervision::name::UnitName;
 use crate::supervision::service::{Service, State};
+use crate::supervision::service_life::Control;
 use crate::supervision::unit::{Kind, Ready, Reload, Stdin, Unit};
 use crate::supervision::{Event, Moment, Pid, Role};
 
@@ -269,31 +271,39 @@ impl Launcher {
     /// A child was killed before it came to its program. If nobody here did that, the kernel did
     /// (law 2): look how children can be born now, and try once more in the way that always works.
     fn born_dead(&mut self, key: &Start, role: Role, pid: Pid, now: Moment) {
-        let state = self.supervisor.service(key.0.as_str()).map(Service::state);
-        let is_wanted = match state {
-            Some(State::Preparing { .. } | State::Starting { .. } | State::Finishing { .. }) => {
-                true
-            }
-            Some(State::Clearing { killed, .. }) => killed.is_none(),
-            _ => false,
-        };
-        if self.how == How::WriteProcs || !is_wanted {
+        let Some(service) = self.supervisor.service(key.0.as_str()) else { return };
+        if self.how == How::WriteProcs || !is_waited_for(service, role, pid) {
             return;
         }
+        let unit = Arc::clone(service.unit());
         log::warn!("{}: killed at birth; starting it again by way of cgroup.procs", key.0);
         self.how = spawn::probe(&self.tree);
-        let Some(service) = self.supervisor.service(key.0.as_str()) else { return };
-        let unit = service.unit().clone();
-        let again = self.program(&unit, role).ok().and_then(|program| {
-            let prepared = Prepared::new(&program).ok()?;
-            let dir = self.tree.open_leaf(key.0.as_str(), key.1).ok()?;
-            self.clone_into((key, &dir), role, &prepared, How::WriteProcs, now).ok()
-        });
-        if let Some(newborn) = again {
-            self.births.void.insert(pid);
-            let pid = newborn;
-            self.supervisor.handle(key.0.as_str(), key.1, Event::Spawned { role, pid }, now);
+        match self.bear_again(&unit, key, role, now) {
+            Ok(newborn) => {
+                self.births.void.insert(pid);
+                let event = Event::Spawned { role, pid: newborn };
+                self.supervisor.handle(key.0.as_str(), key.1, event, now);
+            }
+            Err(why) => log::error!("{}: {why}; its start has failed", key.0),
         }
+    }
+
+    fn bear_again(
+        &mut self,
+        unit: &Unit,
+        key: &Start,
+        role: Role,
+        now: Moment,
+    ) -> Result<Pid, String> {
+        let program = self.program(unit, role)?;
+        let prepared = Prepared::new(&program).map_err(|error| error.to_string())?;
+        let prepared = match role {
+            Role::First => self.readiness.pass_again(unit, &key.0, prepared)?,
+            _ => prepared,
+        };
+        let dir = self.tree.open_leaf(key.0.as_str(), key.1).map_err(|error| error.to_string())?;
+        let child = self.clone_into((key, &dir), role, &prepared, How::WriteProcs, now);
+        child.map_err(|error| error.to_string())
     }
 
     /// What the unit asks for, in the words of the kernel.
@@ -367,6 +377,22 @@ impl Launcher {
             }
         }
         Ok(all)
+    }
+}
+
+/// Whether the service goes on only once this process has come to its program: nobody here has
+/// ended it.
+fn is_waited_for(service: &Service, role: Role, pid: Pid) -> bool {
+    let Some(life) = service.life() else { return false };
+    let is_its_command = life.control == Control::Running(pid);
+    match (role, service.state()) {
+        (Role::Stop, State::Stopping { .. })
+        | (Role::Reload, State::Reloading { .. })
+        | (Role::Post(_), State::Finishing { .. }) => is_its_command,
+        (Role::StopPost(_), State::Clearing { killed, .. }) => killed.is_none(),
+        (Role::Pre(_) | Role::Post(_) | Role::First, State::Preparing { .. })
+        | (Role::First, State::Starting { .. }) => true,
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Checks: looks at a service from outside, for its readiness and its health.
 //!
 //! Ports and pages are looked at by sockets that the loop polls. A command runs in a cgroup of its
-//! own beside the leaf, `services/UNIT/START.check.NUMBER.TIME`. So it never counts as the service: one
+//! own beside the leaf, `services/UNIT/START.check.NUMBER.TIME.TOKEN`. So it never counts as the service: one
 //! whose only living process is its check is not alive. It has the unit's limits, because those are
 //! set on the cgroup above both. It is ended by killing that cgroup, which touches nobody else, and
 //! none is used twice (the kernel kills what is born in one that was killed). A supervisor that takes
@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -23,7 +24,7 @@ use crate::kernel::leaf::Leaf;
 use crate::kernel::probe::{Probe, Progress, Wait};
 use crate::kernel::program::Prepared;
 use crate::kernel::report::{Batch, Line, Report};
-use crate::kernel::spawn;
+use crate::kernel::spawn::{self, How};
 use crate::supervision::name::UnitName;
 use crate::supervision::unit::{self, Ready, Unit};
 use crate::supervision::why::Exit;
@@ -59,6 +60,9 @@ struct Which {
 #[derive(Debug)]
 struct Command {
     which: Which,
+    purpose: Purpose,
+    /// It was killed because nobody wants to know any more, or because it takes too long.
+    ended: bool,
     leaf: Leaf,
     batch: Batch,
     line: Line,
@@ -132,7 +136,7 @@ impl Launcher {
                 let probe = address.and_then(|at| Probe::get(at, &page.host, &page.path));
                 probe.and_then(|probe| self.look(&which, probe))
             }
-            unit::Probe::Command(argv) => self.run_check(unit, &which, argv, now),
+            unit::Probe::Command(argv) => self.run_check(unit, (&which, purpose), argv, now),
         };
         if let Err(reason) = begun {
             self.answer(&which, Err(reason), now);
@@ -178,7 +182,7 @@ impl Launcher {
     fn run_check(
         &mut self,
         unit: &Unit,
-        which: &Which,
+        (which, purpose): (&Which, Purpose),
         argv: &[String],
         now: Moment,
     ) -> Result<(), String> {
@@ -192,8 +196,10 @@ impl Launcher {
             Batch::new(spawn::bytes_for(&prepared)).map_err(|error| error.to_string())?;
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC).map_err(no_pipe)?;
         fcntl(&reading, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(no_pipe)?;
-        // An earlier supervisor may have counted as far, and what it left is not removed yet.
-        let beside = format!("{start}.check.{}.{now}", which.number);
+        let token = self.checks.next_token();
+        // An earlier supervisor may have counted as far, and what it left is not removed yet; and one
+        // check may be made twice.
+        let beside = format!("{start}.check.{}.{now}.{token}", which.number);
         let leaf = self.tree.make_beside(name.as_str(), &beside);
         let leaf = leaf.map_err(|error| error.to_string())?;
         let child = leaf.open().and_then(|dir| {
@@ -207,7 +213,6 @@ impl Launcher {
                 return Err(error.to_string());
             }
         };
-        let token = self.checks.next_token();
         let output = match self.poll.add(&reading, Token::Check(token).number()) {
             Ok(()) => Some((token, reading)),
             // Its output is read at its end, if it comes to that.
@@ -218,7 +223,8 @@ impl Launcher {
         };
         self.checks.outputs.insert(token, child.pid);
         let (which, line) = (which.clone(), child.line);
-        let command = Command { which, leaf, batch, line, output, read: 0, tail: Vec::new() };
+        let (ended, read, tail) = (false, 0, Vec::new());
+        let command = Command { which, purpose, ended, leaf, batch, line, output, read, tail };
         self.checks.commands.insert(child.pid, command);
         Ok(())
     }
@@ -267,8 +273,10 @@ impl Launcher {
             self.poll.remove(&look.probe);
             self.answer(&look.which, Err("no answer came".into()), now);
         }
-        if let Some(command) = self.checks.commands.values().find(|it| is_it(&it.which)) {
-            self.kill_check(&command.leaf);
+        if let Some(command) = self.checks.commands.values_mut().find(|it| is_it(&it.which)) {
+            command.ended = true;
+            let leaf = command.leaf.clone();
+            self.kill_check(&leaf);
         }
     }
 
@@ -289,7 +297,11 @@ impl Launcher {
             self.poll.remove(&output);
         }
         self.checks.outputs.retain(|_, of| *of != pid);
-        let result = match command.batch.report(command.line, true) {
+        let report = command.batch.report(command.line, true);
+        if report == Report::KilledAtBirth && !command.ended && self.check_again(&command, now) {
+            return true;
+        }
+        let result = match report {
             Report::Failed { stage, errno } => {
                 Err(format!("failed while {}: {}", stage.words(), errno.desc()))
             }
@@ -302,6 +314,24 @@ impl Launcher {
         let Which { of: (name, _), .. } = &command.which;
         self.sweep(name, command.leaf.clone());
         self.answer(&command.which, result, now);
+        true
+    }
+
+    /// A check was killed before it came to its program, and nobody here did that: it says nothing
+    /// of the service, and is made once more in the way that always works (law 2). Gives whether it
+    /// is.
+    fn check_again(&mut self, command: &Command, now: Moment) -> bool {
+        let Which { of: (name, start), number } = &command.which;
+        let service = self.supervisor.service(name.as_str());
+        let Some(service) = service.filter(|_| self.how == How::IntoCgroup) else { return false };
+        let unit = Arc::clone(service.unit());
+        self.how = spawn::probe(&self.tree);
+        if self.how == How::IntoCgroup {
+            return false;
+        }
+        log::warn!("{name}: its check was killed at birth; it is made again");
+        self.sweep(name, command.leaf.clone());
+        self.begin_check(&unit, *start, command.purpose, *number, now);
         true
     }
 

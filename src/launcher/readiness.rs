@@ -80,6 +80,25 @@ impl Readiness {
         Ok(file)
     }
 
+    /// Passes on what the first process of a start tells by once more: it is born again, because it
+    /// was killed before it came to its program. So it has said nothing, and is waited for already.
+    ///
+    /// # Errors
+    /// In words, when the file that it writes to cannot be opened.
+    pub(super) fn pass_again(
+        &self,
+        unit: &Unit,
+        name: &UnitName,
+        prepared: Prepared,
+    ) -> Result<Prepared, String> {
+        let Ready::Fd(number) = unit.ready() else { return Ok(prepared) };
+        let path = self.path(name);
+        let file = File::options().append(true).open(&path);
+        let file = file.map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+        let number = i32::try_from(*number).map_err(|error| error.to_string())?;
+        Ok(prepared.passing(file.into(), number))
+    }
+
     fn watch_file(&mut self, (name, start): &Start, poll: &Poll) -> Result<(), String> {
         let path = self.path(name);
         if self.watch.is_none() {

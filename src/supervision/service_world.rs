@@ -185,8 +185,9 @@ impl Service {
                 life.first = First::Executing(*pid);
             }
             Event::Spawned { role: Role::Stop | Role::Reload | Role::Post(_), pid } => {
-                // Nobody waits for one whose spawn was overtaken by a signal or a kill.
-                if life.control == Control::Asked {
+                // Nobody waits for one whose spawn was overtaken by a signal or a kill. One that runs
+                // already was killed at birth, and this one takes its place.
+                if life.control != Control::None {
                     life.control = Control::Running(*pid);
                 }
             }

@@ -1,5 +1,8 @@
 //! What a service finds when it is born.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use treeward::supervision::status::StateWord;
 
 use crate::daemons::{SLEEPER, sleeper};
@@ -75,4 +78,103 @@ fn the_first_process_is_born_in_its_leaf_and_leads_a_session_of_its_own() {
     let text = std::fs::read_to_string(format!("{leaf}/cgroup.procs")).expect("cgroup.procs");
     assert_eq!(text.trim(), process.pid.to_string());
     assert_eq!(process.status_line("NSsid"), process.pid.to_string());
+}
+
+/// Since Linux 6.14 whoever is born into another cgroup is killed at once where the parent's own
+/// cgroup was ever killed. A supervisor to which that happens after its beginning finds out by the
+/// first birth of each kind; the others of that kind go another way.
+#[test]
+fn what_is_killed_at_birth_is_born_again_with_all_that_it_was_to_have() {
+    let newline = "command: [sh, -c, 'echo >&7; exec 7>&-; exec sleep 1000']\nready: {fd: 7}\n";
+    let line = "command: [sh, -c, 'echo I am ready; exec sleep 1000']\nready: {log: 'ready$'}\n";
+    let socket = "command: [sh, -c, 'test $LISTEN_FDS = 1 && exec sleep 1000']\ntype: simple\n\
+                  sockets: {web: {listen: '{dir}/web.sock'}}\nrestart: no\n";
+    let hook = |key: &str| {
+        format!(
+            "command: sleep 1000\n{key}: {{command: [sh, -c, 'echo x >> {{dir}}/{key}'], timeout: 5s}}\n"
+        )
+    };
+    let (pre, post, clear) = (hook("start_pre"), hook("start_post"), hook("stop_post"));
+    let (stop, reload) = (
+        "command: sleep 1000\nstop_command: [sh, -c, 'echo x >> {dir}/stop']\n",
+        "command: sleep 1000\nreload_command: [sh, -c, 'echo x >> {dir}/reload']\n",
+    );
+    let check = "command: sleep 1000\nrestart: no\nhealthcheck: {test: [CMD, sh, -c, \
+                 'echo x >> {dir}/check'], interval: 1h, retries: 1}\n";
+    for (unit, lives) in [
+        (newline, false),
+        (line, false),
+        (socket, false),
+        (pre.as_str(), false),
+        (post.as_str(), false),
+        (clear.as_str(), true),
+        (stop, true),
+        (reload, true),
+        (check, false),
+    ] {
+        let house = House::new(&[("web", &format!("{unit}enabled: {lives}\n"))]);
+        if lives {
+            house.wait_state("web", StateWord::Up, PATIENCE);
+        }
+        let trap = Trap::new(&house);
+        match unit {
+            _ if !lives => _ = house.slc_done(&["start", "web"]),
+            _ if unit == reload => _ = house.slc_done(&["reload", "web"]),
+            _ => _ = house.slc_done(&["stop", "web"]),
+        }
+        if !lives {
+            let status = house.status("web");
+            assert_eq!((status.start, status.summary.restarts), (1 + u64::from(unit == pre), 0));
+        }
+        let log = house.read("launcher.log");
+        let count = log.matches("killed at birth").count();
+        assert_eq!(count, 1, "{unit} (before Linux 6.14 nobody is)\n{log}");
+        for (key, of) in [
+            ("start_pre", pre.as_str()),
+            ("start_post", &post),
+            ("stop_post", &clear),
+            ("stop", stop),
+            ("reload", reload),
+            ("check", check),
+        ] {
+            if of == unit {
+                house.wait_for("web", "through", PATIENCE, |_| house.read(key) == "x\n");
+            }
+        }
+        drop(trap);
+    }
+}
+
+/// The supervisor in a cgroup that was killed before it came there.
+struct Trap {
+    supervisor: u32,
+    trap: PathBuf,
+    home: PathBuf,
+}
+
+impl Trap {
+    fn new(house: &House) -> Self {
+        let root = house.cgroup_root();
+        let supervisor = house.supervisor().pid;
+        let text = fs::read_to_string(format!("/proc/{supervisor}/cgroup")).expect("cgroup");
+        let home = text.lines().find_map(|line| line.strip_prefix("0::/")).expect("a cgroup2");
+        let home = root.parent().expect("the mount").join(home);
+        let trap = root.join("services/trap");
+        fs::create_dir(&trap).expect("mkdir");
+        fs::write(trap.join("cgroup.kill"), "1").expect("cgroup.kill");
+        let it = Self { supervisor, trap, home };
+        it.move_to(&it.trap);
+        it
+    }
+
+    fn move_to(&self, cgroup: &Path) {
+        fs::write(cgroup.join("cgroup.procs"), self.supervisor.to_string()).expect("cgroup.procs");
+    }
+}
+
+impl Drop for Trap {
+    fn drop(&mut self) {
+        self.move_to(&self.home);
+        fs::remove_dir(&self.trap).expect("rmdir");
+    }
 }

@@ -357,6 +357,11 @@ impl House {
         self.cgroup.path().join("services").join(unit)
     }
 
+    /// The cgroup that the supervisor has for itself and its services.
+    pub fn cgroup_root(&self) -> PathBuf {
+        self.cgroup.path().to_owned()
+    }
+
     /// The living processes of a unit, read from its cgroups and from `/proc`.
     pub fn processes(&self, unit: &str) -> Vec<Process> {
         pids_below(&self.unit_cgroup(unit)).into_iter().filter_map(Process::look).collect()
