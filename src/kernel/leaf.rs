@@ -18,6 +18,9 @@ use super::{Error, is_gone, read_text, sys};
 /// The extended attribute on the leaf's directory that holds its record.
 const RECORD: &CStr = c"user.treeward";
 
+/// The one that a newborn leaves there before it comes to its program.
+pub(super) const MARK: &CStr = c"user.treeward.born";
+
 /// The most bytes a record may have: an extended attribute's limit on cgroupfs is 64 KiB, and a
 /// record is a line.
 const MAX_RECORD: usize = 4096;
@@ -243,6 +246,13 @@ impl Leaf {
         let length = sys::get_xattr(&self.c_path().ok()?, RECORD, &mut record).ok()?;
         record.truncate(length);
         Some(record)
+    }
+
+    /// Whether a process that was to leave a mark was born here and went on to its program. Without
+    /// it the program was not executed.
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        self.c_path().is_ok_and(|path| sys::get_xattr(&path, MARK, &mut []).is_ok())
     }
 
     fn c_path(&self) -> Result<CString, Errno> {

@@ -6,17 +6,20 @@
 //! `child_memory`.
 #![allow(unsafe_code)]
 
+mod dispositions;
+mod gate;
 mod how;
 
 use std::ffi::c_char;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
+pub(super) use dispositions::reset_signals;
+pub use gate::{Gate, Given};
 pub use how::How;
 
 pub use super::program::{PrepareError, Prepared, Program, User, lookup_user};
@@ -30,6 +33,7 @@ use super::files;
 use super::leaf::Leaf;
 use super::reap::{ExitStatus, bury_when_dead};
 use super::report::{READY, failure};
+use dispositions::ignored_signals;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("on 32-bit machines setresuid and its kin take 16 bits and have other numbers");
@@ -37,9 +41,6 @@ compile_error!("on 32-bit machines setresuid and its kin take 16 bits and have o
 // libc's own constants are i32 and come out as 0 (rust-lang/libc 3584, 3955).
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-
-/// The highest signal number there is.
-const LAST_SIGNAL: i32 = 64;
 
 /// A child that is on its way to its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +64,10 @@ pub fn spawn(
     output: Option<BorrowedFd>,
     how: How,
 ) -> Result<Child, Error> {
-    spawn_with(batch, prepared, leaf, output, &[], how)
+    spawn_with(batch, prepared, leaf, output, Given::default(), how)
 }
 
-/// The same, and passes sockets on, as many as the program has names for.
+/// The same, with more that the child is given; of the sockets as many as the program has names for.
 ///
 /// # Errors
 /// As [`spawn`].
@@ -75,7 +76,7 @@ pub fn spawn_with(
     prepared: &Prepared,
     leaf: BorrowedFd,
     output: Option<BorrowedFd>,
-    sockets: &[BorrowedFd],
+    given: Given,
     how: How,
 ) -> Result<Child, Error> {
     let null = files::dev_null()?;
@@ -91,10 +92,12 @@ pub fn spawn_with(
         output: output.unwrap_or(null).as_raw_fd(),
         procs: procs.as_ref().map(AsRawFd::as_raw_fd),
         pass: prepared.pass.as_ref().map(|(fd, number)| (fd.as_raw_fd(), *number)),
+        gate: given.gate.map(Gate::ends),
+        mark: given.is_marked.then_some(leaf.as_raw_fd()),
         ..Plan::new(prepared, word, &mut batch.memory)?
     };
-    if let (Some(kept), 1..) = (kept, prepared.sockets.min(sockets.len())) {
-        plan.sockets = Some(plan.sockets(prepared, sockets, kept, &mut batch.memory)?);
+    if let (Some(kept), 1..) = (kept, prepared.sockets.min(given.sockets.len())) {
+        plan.sockets = Some(plan.sockets(prepared, given.sockets, kept, &mut batch.memory)?);
     }
     let into = (how == How::IntoCgroup).then_some(leaf);
     // SAFETY: the child calls nothing but `run_child`, which makes system calls only.
@@ -182,6 +185,9 @@ struct Plan {
     pass: Option<(RawFd, RawFd)>,
     procs: Option<RawFd>,
     sockets: Option<Sockets>,
+    gate: Option<(RawFd, RawFd)>,
+    /// The leaf's directory, where the child leaves its mark.
+    mark: Option<RawFd>,
     /// Where it says how far it has come.
     word: *const AtomicU64,
 }
@@ -215,6 +221,8 @@ impl Plan {
             pass: None,
             procs: None,
             sockets: None,
+            gate: None,
+            mark: None,
             word,
         })
     }
@@ -249,17 +257,6 @@ pub fn bytes_for(prepared: &Prepared) -> usize {
     texts + single + groups + sockets + size_of_val(prepared.ulimits.as_slice()) + 80
 }
 
-/// The signals that this process ignores: those that it was started with, and SIGPIPE, which the
-/// standard library ignores before `main`. Nothing here ever ignores another.
-fn ignored_signals() -> u64 {
-    static IGNORED: OnceLock<u64> = OnceLock::new();
-    *IGNORED.get_or_init(|| {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-        set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(u64::MAX)
-    })
-}
-
 /// The child's whole life: to the program, or to exit status 127 with a report.
 fn run_child(plan: &Plan) -> ! {
     let (stage, errno) = match set_up(plan) {
@@ -289,6 +286,10 @@ fn set_up(plan: &Plan) -> Result<(), (Stage, Errno)> {
     if let Some(procs) = plan.procs {
         write_all(procs, b"0".as_ptr(), 1).map_err(|errno| (Stage::EnteringLeaf, errno))?;
     }
+    if let Some(gate) = plan.gate {
+        gate::wait_before(gate).map_err(|errno| (Stage::Executing, errno))?;
+    }
+    plan.mark.into_iter().for_each(gate::leave_mark);
     reset_signals(plan.ignored);
     // SAFETY: no arguments. It cannot fail: a newborn leads no process group.
     let _ = unsafe { libc::setsid() };
@@ -345,26 +346,6 @@ fn check(result: libc::c_long, stage: Stage) -> Result<(), (Stage, Errno)> {
 fn write_all(fd: RawFd, bytes: *const u8, length: usize) -> Result<(), Errno> {
     // SAFETY: a buffer with its length.
     Errno::result(unsafe { libc::write(fd, bytes.cast(), length) }).map(drop)
-}
-
-/// Ignored signals stay ignored over clone and exec, and so does the mask of blocked ones. The
-/// calls are made raw because the C libraries keep two signals from us, and the structure is
-/// all zeros whatever its shape: default handler, no flags, nothing masked.
-pub(super) fn reset_signals(ignored: u64) {
-    let default = [0_u64; 8];
-    let nothing = std::ptr::null_mut::<u64>();
-    let size = size_of::<u64>();
-    for signal in (1..=LAST_SIGNAL).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
-        // SAFETY: the kernel reads its sigaction, which is smaller than this buffer.
-        let _ = unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nothing, size)
-        };
-    }
-    // SAFETY: a set of 64 signals is 8 bytes, and there are more in the buffer.
-    let _ = unsafe {
-        let how = libc::SIG_SETMASK;
-        libc::syscall(libc::SYS_rt_sigprocmask, how, default.as_ptr(), nothing, size)
-    };
 }
 
 /// Puts 0, 1 and 2 in place. The sources are above 2: the standard library sees to it that the

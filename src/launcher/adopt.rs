@@ -11,6 +11,7 @@ use super::leaves::Start;
 use super::{Launcher, Token};
 use crate::kernel::leaf::Leaf;
 use crate::kernel::pidfd;
+use crate::supervision::hooks::Step;
 use crate::supervision::load::Refused;
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
@@ -119,12 +120,21 @@ impl Launcher {
                 group.start > number || (group.start == number && !group.state.is_alive())
             });
         let to_come = group.filter(|group| group.start == number && group.state.is_alive());
+        let newborn = newborn(&record, &leaf);
+        // A first process that went on to its program is not run a second time.
+        let to_come = to_come.map(|it| match it.step.as_deref() {
+            Some(Step::First) if leaf.is_marked() => Record { step: None, ..it },
+            _ => it,
+        });
         let record = record.or(to_come);
         if !populated && (record.is_none() || is_over) {
             self.chores.add(Chore::Remove { name, leaf, group: None });
             return None;
         }
         let mut record = record.unwrap_or_else(|| unknown(number, now));
+        if record.step.is_none() {
+            record.first = record.first.or(newborn);
+        }
         for known in [&mut record.first, &mut record.main, &mut record.control] {
             *known = known.filter(|pid| leaf.contains(*pid));
             if let Some(pid) = *known {
@@ -223,6 +233,14 @@ pub(super) fn log_problems(problems: &[Problem], consequence: &str) {
         if problems[..at].iter().all(|earlier| earlier.text != problem.text) {
             log::error!("{} {consequence}:\n{}", problem.name, problem.text);
         }
+    }
+}
+
+/// The only process of a leaf that nobody wrote on is the one that was born there.
+fn newborn(record: &Option<Record>, leaf: &Leaf) -> Option<Pid> {
+    match (record, leaf.members().as_deref()) {
+        (None, Ok(&[pid])) => Some(pid),
+        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::index::Index;
 use crate::kernel::leaf::LeafDir;
 use crate::kernel::program::{self, DEFAULT_PATH, Prepared, Program};
 use crate::kernel::report::{Report, Stage};
-use crate::kernel::spawn::{self, How};
+use crate::kernel::spawn::{self, Gate, Given, How};
 use crate::kernel::{self, env_file};
 use crate::supervision::activation::Activation;
 use crate::supervision::hooks;
@@ -83,6 +83,13 @@ impl Owners {
     }
 }
 
+/// A child that was just born.
+struct Newborn {
+    pid: Pid,
+    dir: LeafDir,
+    gate: Option<Gate>,
+}
+
 /// Why nothing was spawned.
 struct NotSpawned {
     reason: String,
@@ -114,16 +121,21 @@ impl Launcher {
     pub(super) fn spawn(&mut self, unit: &Unit, start: u64, role: Role, now: Moment) {
         let key = (unit.name.clone(), start);
         match self.give_birth(unit, &key, role, now) {
-            Ok((pid, dir)) => {
-                let event = Event::Spawned { role, pid };
-                self.supervisor.handle(unit.name.as_str(), start, event, now);
-                self.save_birth(&key, &dir);
-            }
+            Ok(newborn) => self.take_newborn(newborn, &key, role, now),
             Err(NotSpawned { reason, passing }) => {
                 let event = Event::SpawnFailed { role, reason, passing };
                 self.supervisor.handle(unit.name.as_str(), start, event, now);
             }
         }
+    }
+
+    /// Tells the rules, writes down that there is one more process, and only then lets it go on, if
+    /// it waits for that.
+    fn take_newborn(&mut self, newborn: Newborn, key: &Start, role: Role, now: Moment) {
+        let Newborn { pid, dir, gate } = newborn;
+        self.supervisor.handle(key.0.as_str(), key.1, Event::Spawned { role, pid }, now);
+        self.save_birth(key, &dir);
+        gate.into_iter().for_each(Gate::open);
     }
 
     fn give_birth(
@@ -132,7 +144,7 @@ impl Launcher {
         key: &Start,
         role: Role,
         now: Moment,
-    ) -> Result<(Pid, LeafDir), NotSpawned> {
+    ) -> Result<Newborn, NotSpawned> {
         let passing = |reason: String| NotSpawned { reason, passing: false };
         let failed = |error| NotSpawned::of(&error);
         let is_first = self.leaves.get(&key.0, key.1).is_none();
@@ -150,8 +162,7 @@ impl Launcher {
             Role::First => self.await_ready(unit, key, prepared, now).map_err(passing)?,
             _ => prepared,
         };
-        let child = self.clone_into((key, &dir), role, &prepared, self.how, now);
-        child.map(|pid| (pid, dir)).map_err(failed)
+        self.clone_into((key, dir), role, &prepared, self.how, now).map_err(failed)
     }
 
     /// Hands the leaf over to the service.
@@ -183,12 +194,17 @@ impl Launcher {
     /// so that may share its report.
     fn clone_into(
         &mut self,
-        (key, dir): (&Start, &LeafDir),
+        (key, dir): (&Start, LeafDir),
         role: Role,
         prepared: &Prepared,
         how: How,
         now: Moment,
-    ) -> Result<Pid, kernel::Error> {
+    ) -> Result<Newborn, kernel::Error> {
+        // In the leaf of its service nothing but its number tells a hook from the others, and one
+        // that is not known would be run a second time beside itself.
+        let service = self.supervisor.service(key.0.as_str());
+        let is_beside = service.is_some_and(|it| matches!(it.state(), State::Finishing { .. }));
+        let gate = is_beside.then(Gate::new).transpose()?;
         let output = self.lane.output(key.0.as_str())?;
         let alone = self.supervisor.has_dependents(key.0.as_str());
         let (batches, bytes) = (&mut self.births.batches, spawn::bytes_for(prepared));
@@ -206,7 +222,11 @@ impl Launcher {
             }
         };
         let out = Some(output.fifo.as_fd());
-        let child = spawn::spawn_with(batch, prepared, dir.as_fd(), out, &sockets, how);
+        let service = self.supervisor.service(key.0.as_str());
+        let is_marked =
+            role == Role::First && service.is_some_and(|it| it.unit().starts_in_steps());
+        let given = Given { sockets: &sockets, gate: gate.as_ref(), is_marked };
+        let child = spawn::spawn_with(batch, prepared, dir.as_fd(), out, given, how);
         self.lane.keep(key.0.as_str(), output, now);
         if let Ok(child) = &child {
             batches.born(number, child.pid, child.line, key.clone(), role);
@@ -215,7 +235,7 @@ impl Launcher {
         if alone {
             batches.seal_one(number, &self.poll);
         }
-        child.map(|child| child.pid)
+        child.map(|child| Newborn { pid: child.pid, dir, gate })
     }
 
     /// Tells the rules of every child of a batch, if it is over.
@@ -281,8 +301,7 @@ impl Launcher {
         match self.bear_again(&unit, key, role, now) {
             Ok(newborn) => {
                 self.births.void.insert(pid);
-                let event = Event::Spawned { role, pid: newborn };
-                self.supervisor.handle(key.0.as_str(), key.1, event, now);
+                self.take_newborn(newborn, key, role, now);
             }
             Err(why) => log::error!("{}: {why}; its start has failed", key.0),
         }
@@ -294,7 +313,7 @@ impl Launcher {
         key: &Start,
         role: Role,
         now: Moment,
-    ) -> Result<Pid, String> {
+    ) -> Result<Newborn, String> {
         let program = self.program(unit, role)?;
         let prepared = Prepared::new(&program).map_err(|error| error.to_string())?;
         let prepared = match role {
@@ -302,8 +321,8 @@ impl Launcher {
             _ => prepared,
         };
         let dir = self.tree.open_leaf(key.0.as_str(), key.1).map_err(|error| error.to_string())?;
-        let child = self.clone_into((key, &dir), role, &prepared, How::WriteProcs, now);
-        child.map_err(|error| error.to_string())
+        let newborn = self.clone_into((key, dir), role, &prepared, How::WriteProcs, now);
+        newborn.map_err(|error| error.to_string())
     }
 
     /// What the unit asks for, in the words of the kernel.

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::leaves::Start;
 use crate::kernel::notify_socket::Message;
 use crate::kernel::reap::{self, ExitStatus};
+use crate::kernel::spawn::Gate;
 use crate::kernel::{membership, pidfd, process};
 use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
-use crate::supervision::service_life::{First, Life};
+use crate::supervision::service_life::{Control, First, Life};
 use crate::supervision::why::{Exit, SignalName};
 use crate::supervision::{Event, Moment, Notice, Pid, WatchdogNews};
 
@@ -154,6 +155,12 @@ impl Launcher {
         self.poll.remove(&fd);
         // The kernel tells how it ended as soon as its own parent has buried it.
         let exit = pidfd::exit_status_within(&fd, BURIAL_ELSEWHERE).map_or(Exit::Unknown, exit_of);
+        let service = self.supervisor.service(name.as_str());
+        let is_command = service
+            .and_then(Service::life)
+            .is_some_and(|life| life.control == Control::Running(pid));
+        // The supervisor before may have been killed before it let it come to its program.
+        let exit = if is_command && exit == Exit::Code(Gate::SHUT) { Exit::Unknown } else { exit };
         let populated = self.is_populated(&name, start);
         self.supervisor.handle(name.as_str(), start, Event::Exited { pid, exit, populated }, now);
     }

@@ -69,8 +69,9 @@ impl Launcher {
         }
         match action {
             Action::Spawn { unit, start, role } => {
-                // A first process after hooks must be known to come, or they would be run again.
-                if role != Role::First || !unit.hooks.start_pre.is_empty() {
+                // A first process that is not up at once must be known to come: what is found in a
+                // leaf that says nothing counts as up. And hooks before it would be run again.
+                if role != Role::First || unit.starts_in_steps() {
                     self.save_now(&unit.name);
                 }
                 self.spawn(&unit, start, role, now);

@@ -242,7 +242,7 @@ impl Service {
             State::Preparing { role: Role::Post(index), .. } => Some(Step::AfterWork(*index)),
             State::Preparing { .. } => Some(Step::First),
             State::Starting { life, .. }
-                if life.first == First::None && !self.unit.hooks.start_pre.is_empty() =>
+                if life.first == First::None && self.unit.starts_in_steps() =>
             {
                 Some(Step::First)
             }

@@ -110,6 +110,13 @@ impl Unit {
             (None, Kind::Notify) => &Ready::Notify,
         }
     }
+
+    /// Whether there is more to a start than that the program is executed.
+    #[must_use]
+    pub fn starts_in_steps(&self) -> bool {
+        let is_oneshot = matches!(self.kind, Kind::Oneshot { .. });
+        is_oneshot || *self.ready() != Ready::Exec || self.hooks.has_before_up()
+    }
 }
 
 /// What makes a service up. Its type says when it is over.

@@ -6,6 +6,7 @@
 //! strace(1) injects the kill at the entry of the n-th call of a name; a first run without a kill
 //! tells which names there are. The walk of a name ends when its n was not reached any more.
 
+mod evidence;
 #[path = "../house/mod.rs"]
 mod house;
 mod scenes;
@@ -14,7 +15,7 @@ mod strace;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -25,8 +26,7 @@ use house::{House, PATIENCE, Process, cgroups_below, eventually, pids_below, pro
 use scenes::{Act, SCENES, Scene, Target};
 use strace::{LOOKING, Strace};
 
-/// The units that are always there, each with the number of its processes when it is up.
-const UNITS: &[&str] = &["counter", "family", "target"];
+/// The units beside the target.
 const BYSTANDERS: &[&str] = &["counter", "family"];
 
 /// Scenario P2.
@@ -53,13 +53,14 @@ fn walk(scene: &Scene) -> BTreeMap<String, usize> {
     let mut house = House::vacant(&[
         ("counter", &counter),
         ("family", &family),
-        ("target", &scene.target.unit().0),
+        (scene.target.file(), &scene.target.unit().0),
     ]);
     let mut tried = BTreeMap::new();
     for call in calls_of(&mut house, scene) {
         for n in 1.. {
             let place = format!("{}, killed at {call} {n}", scene.name);
             let before = prepare(&mut house, scene);
+            let client = evidence::begin(&house, scene);
             let inject = format!("inject={call}:signal=KILL:when={n}");
             let (killed, answered) = act(&mut house, scene, &["-o", "/dev/null", "-e", &inject]);
             if !killed {
@@ -70,6 +71,7 @@ fn walk(scene: &Scene) -> BTreeMap<String, usize> {
             // What was answered holds.
             let may_be = if answered { &scene.to[..1] } else { scene.to };
             judge(&house, scene, may_be, &before, &place);
+            client.into_iter().for_each(|client| client.assert_served(&place));
         }
     }
     supervise(&mut house);
@@ -108,14 +110,23 @@ impl Photograph {
 fn prepare(house: &mut House, scene: &Scene) -> Vec<Photograph> {
     supervise(house);
     let _ = fs::remove_file(house.path("units/extra.yml"));
-    house.call("ReadUnits", json!({})).expect("ReadUnits");
-    let target = if scene.from == Up { "Start" } else { "Stop" };
-    let answer = house.call(target, json!({"units": ["target"]}));
-    assert!(answer.is_ok(), "{}: {target}: {answer:?}", scene.name);
-    for unit in UNITS {
-        let state = if *unit == "target" { scene.from } else { Up };
-        wait_settled(house, scene, unit, &[state], scene.name);
+    let target = scene.target.name();
+    let order = if scene.from == Up { "Start" } else { "Stop" };
+    match scene.target {
+        // It waits for its time.
+        Target::Timed => {}
+        // There is none before somebody starts it, and none again once it was down.
+        Target::Instance => drop(house.call(order, json!({"units": [target]}))),
+        _ => {
+            let answer = house.call(order, json!({"units": [target]}));
+            assert!(answer.is_ok(), "{}: {order}: {answer:?}", scene.name);
+        }
     }
+    house.call("ReadUnits", json!({})).expect("ReadUnits");
+    for unit in BYSTANDERS {
+        wait_settled(house, scene, unit, &[Up], scene.name);
+    }
+    wait_settled(house, scene, target, &[scene.from], scene.name);
     let before = bystanders(house);
     match scene.act {
         Act::ColdStart => assert_eq!(house.end_supervisor(), Some(0)),
@@ -153,13 +164,14 @@ fn act(house: &mut House, scene: &Scene, options: &[&str]) -> (bool, bool) {
     }
     let mut answered = false;
     let pid = house.supervisor().pid;
-    let old = house.processes("target");
+    let target = scene.target.name();
+    let old = house.processes(target);
     let strace = Strace::attach(pid, options);
     match scene.act {
         // The answer does not come when the supervisor is killed; what counts is the world.
-        Act::Order(method) => drop(house.call(method, json!({"units": ["target"]}))),
+        Act::Order(method) => drop(house.call(method, json!({"units": [target]}))),
         Act::Ask(method) => {
-            answered = house.call(method, json!({"units": ["target"], "wait": false})).is_ok();
+            answered = house.call(method, json!({"units": [target], "wait": false})).is_ok();
         }
         Act::ReadUnits => {
             house.write_unit("extra", "command: [sleep, '1000']\n");
@@ -167,17 +179,20 @@ fn act(house: &mut House, scene: &Scene, options: &[&str]) -> (bool, bool) {
         }
         Act::Upgrade => drop(house.call("Upgrade", json!({}))),
         Act::Death => {
-            for leaf in cgroups_below(&house.unit_cgroup("target")) {
+            for leaf in cgroups_below(&house.unit_cgroup(target)) {
                 fs::write(leaf.join("cgroup.kill"), "1").expect("cgroup.kill");
             }
         }
+        Act::Illness => fs::remove_file(house.path("well")).expect("well"),
+        Act::Due => {}
         Act::Term => kill(Pid::from_raw(pid as i32), Signal::SIGTERM).expect("kill"),
         Act::ColdStart | Act::Adoption => {}
     }
+    let runs = house.read("runs");
     let mut ended = None;
     let happened = eventually(PATIENCE, || {
         ended = house.ended();
-        ended.is_some() || has_happened(house, scene, &old)
+        ended.is_some() || has_happened(house, scene, &old, &runs)
     });
     assert!(happened, "{}: nothing comes of it: {}", scene.name, house.read("launcher.log"));
     drop(strace);
@@ -188,11 +203,13 @@ fn act(house: &mut House, scene: &Scene, options: &[&str]) -> (bool, bool) {
 
 /// Whether the scene is over, as far as it can be seen without a supervisor. Two more turns of the
 /// loop give it time for what it does after an answer.
-fn has_happened(house: &House, scene: &Scene, old: &[Process]) -> bool {
+fn has_happened(house: &House, scene: &Scene, old: &[Process], runs: &str) -> bool {
     match scene.act {
         Act::Term => return false,
-        Act::Death => {
-            let now = house.processes("target");
+        Act::Due if house.read("runs") == runs => return false,
+        Act::Due => {}
+        Act::Death | Act::Illness => {
+            let now = family(house);
             if now.len() != scene.target.unit().1 || now.iter().any(|process| old.contains(process))
             {
                 return false;
@@ -210,10 +227,11 @@ fn has_happened(house: &House, scene: &Scene, old: &[Process]) -> bool {
 
 /// What the next supervisor must have come to.
 fn judge(house: &House, scene: &Scene, may_be: &[StateWord], before: &[Photograph], place: &str) {
-    for unit in UNITS {
-        let states = if *unit == "target" { may_be } else { &[Up] };
-        wait_settled(house, scene, unit, states, place);
+    for unit in BYSTANDERS {
+        wait_settled(house, scene, unit, &[Up], place);
     }
+    let state = wait_settled(house, scene, scene.target.name(), may_be, place);
+    evidence::judge(house, scene, state, place);
     if scene.undisturbed {
         let now = bystanders(house);
         assert!(
@@ -224,17 +242,39 @@ fn judge(house: &House, scene: &Scene, may_be: &[StateWord], before: &[Photograp
     }
 }
 
-/// Waits until a unit rests in one of the states, with exactly the processes of one start.
-fn wait_settled(house: &House, scene: &Scene, unit: &str, states: &[StateWord], place: &str) {
+/// The target's own processes, without a check that may run beside them.
+fn family(house: &House) -> Vec<Process> {
+    let is_leaf = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_str().is_some_and(|it| !it.contains("check")))
+    };
+    let leaves = cgroups_below(&house.unit_cgroup("target")).into_iter().filter(is_leaf);
+    leaves.flat_map(|leaf| pids_below(&leaf)).filter_map(Process::look).collect()
+}
+
+/// Waits until a unit rests in one of the states, with exactly the processes of one start. Gives the
+/// state.
+fn wait_settled(
+    house: &House,
+    scene: &Scene,
+    unit: &str,
+    states: &[StateWord],
+    place: &str,
+) -> StateWord {
     let whole = match unit {
         "counter" => 1,
         "family" => 3,
         _ => scene.target.unit().1,
     };
     let mut seen = String::new();
+    let mut state = StateWord::Down;
     let settled = eventually(PATIENCE, || {
+        // An instance that was never started, or was stopped, is not there.
+        if scene.target == Target::Instance && unit == scene.target.name() && !is_known(house, unit)
+        {
+            return states.contains(&StateWord::Down) && !house.unit_cgroup(unit).exists();
+        }
         let status = house.status(unit);
-        let state = status.summary.state;
+        state = status.summary.state;
         let leaves: Vec<usize> = cgroups_below(&house.unit_cgroup(unit))
             .iter()
             .map(|leaf| pids_below(leaf).len())
@@ -243,13 +283,21 @@ fn wait_settled(house: &House, scene: &Scene, unit: &str, states: &[StateWord], 
             format!("{state:?} ({}) with {leaves:?} processes in its leaves", status.summary.why);
         let wanted: &[usize] = if state == Up { &[whole] } else { &[] };
         let main = state != Up || status.summary.main_pid.is_some();
-        states.contains(&state) && leaves == wanted && main
+        let armed = scene.target != Target::Timed
+            || unit != scene.target.name()
+            || status.summary.why.contains("next run");
+        states.contains(&state) && leaves == wanted && main && armed
     });
     assert!(
         settled,
         "{place}: {unit} is {seen}, and should be in {states:?}; the supervisor says:\n{}",
         house.read("launcher.log")
     );
+    state
+}
+
+fn is_known(house: &House, unit: &str) -> bool {
+    house.call("Status", json!({"units": [unit]})).is_ok()
 }
 
 /// The calls of a scene that change the world, by name.

@@ -1,6 +1,6 @@
 //! What happens, and what may come of it.
 
-use treeward::supervision::status::StateWord::{self, Down, Up};
+use treeward::supervision::status::StateWord::{self, Down, Failed, Up};
 
 use crate::house::program;
 
@@ -28,14 +28,71 @@ pub enum Target {
     Stubborn,
     /// One that is stopped by a command.
     Commanded,
+    /// One with a hook of each kind; each writes a word, and whether it was alone.
+    Hooked,
+    /// One whose health check fails when a file is away; it makes the file when it starts.
+    Checked,
+    /// One with a socket.
+    Listening,
+    /// A oneshot that is due every second, and writes when it ran.
+    Timed,
+    /// An instance that nobody has named.
+    Instance,
 }
 
 impl Target {
+    /// The unit's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Instance => "target@x",
+            _ => "target",
+        }
+    }
+
+    /// The name of its file.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Instance => "target@",
+            _ => "target",
+        }
+    }
+
     /// The unit, and the number of its processes when it is up.
     pub fn unit(self) -> (String, usize) {
         let family = format!("command: {} 0 2\n", program("family"));
+        let after = |script: &str| {
+            format!("command: [sh, -c, '{script}; exec {} 0 2']\n", program("family"))
+        };
         match self {
-            Self::Family => (family + RESTARTED, 3),
+            Self::Family | Self::Instance => (family + RESTARTED, 3),
+            Self::Hooked => {
+                let hook = |key: &str| {
+                    format!(
+                        "{key}: [[sh, -c, 'exec 9> {{dir}}/{key}.lock; flock -n 9 || echo {key} >> \
+                         {{dir}}/twice; echo {key} >> {{dir}}/order; sleep 0.01']]\n"
+                    )
+                };
+                let hooks = ["start_pre", "start_post", "stop_post"].map(hook).concat();
+                let service = after("echo service >> {dir}/order");
+                (format!("{service}type: forking\nrestart: on-failure\n{hooks}"), 3)
+            }
+            Self::Checked => (
+                after("touch {dir}/well")
+                    + RESTARTED
+                    + "healthcheck: {test: [CMD, test, -e, {dir}/well], interval: 200ms, \
+                       retries: 1}\n",
+                3,
+            ),
+            Self::Listening => {
+                let socket = "sockets: {web: {listen: {dir}/web.sock, type: dgram}}\n";
+                (family + RESTARTED + socket, 3)
+            }
+            Self::Timed => (
+                "timer: {every: 1s}\ncommand: [sh, -c, 'read at rest < /proc/uptime; echo $at >> \
+                 {dir}/runs; sleep 0.02']\n"
+                    .to_owned(),
+                0,
+            ),
             Self::Stubborn => (
                 "command: [sh, -c, \"trap '' TERM; while :; do sleep 1000; done\"]\n\
                  stop_grace_period: 100ms\n"
@@ -60,6 +117,10 @@ pub enum Act {
     Ask(&'static str),
     /// Every process of the target dies.
     Death,
+    /// What the target's health check looks at goes.
+    Illness,
+    /// The target is due.
+    Due,
     /// A unit file comes, and the files are read again.
     ReadUnits,
     /// The supervisor becomes its own program anew.
@@ -99,5 +160,12 @@ pub const SCENES: &[Scene] = &[
     scene("going down", Target::Family, Up, Act::Term, &[Up]),
     scene("cold start", Target::Family, Up, Act::ColdStart, &[Up]),
     scene("adoption", Target::Family, Up, Act::Adoption, &[Up]),
+    scene("start with hooks", Target::Hooked, Down, Act::Order("Start"), &[Up, Down]),
+    scene("restart with hooks", Target::Hooked, Up, Act::Order("Restart"), &[Up]),
+    scene("illness", Target::Checked, Up, Act::Illness, &[Up]),
+    scene("restart with a socket", Target::Listening, Up, Act::Order("Restart"), &[Up]),
+    scene("adoption with a socket", Target::Listening, Up, Act::Adoption, &[Up]),
+    scene("timer", Target::Timed, Down, Act::Due, &[Down, Failed]),
+    scene("start of an instance", Target::Instance, Down, Act::Order("Start"), &[Up, Down]),
     scene("adoption of one stopped", Target::Family, Down, Act::Adoption, &[Down]),
 ];

@@ -324,7 +324,8 @@ fn sockets_are_passed_from_3_on_with_the_childs_own_process_id_and_nothing_else_
         let dir = leaf.open().unwrap();
         let mut batch = Batch::new(bytes_for(&prepared)).unwrap();
         let file = output.as_file().as_fd();
-        let child = spawn_with(&mut batch, &prepared, dir.as_fd(), Some(file), &borrowed, how);
+        let given = Given { sockets: &borrowed, ..Given::default() };
+        let child = spawn_with(&mut batch, &prepared, dir.as_fd(), Some(file), given, how);
         let child = child.unwrap();
         batch.seal();
         let end = eventually("the end", || super::super::reap::bury(child.pid));
@@ -349,3 +350,44 @@ fn sockets_are_passed_from_3_on_with_the_childs_own_process_id_and_nothing_else_
 }
 
 mod thousand;
+
+#[test]
+fn a_child_behind_a_gate_runs_when_it_is_opened_and_never_when_it_is_shut() {
+    let tree = TestTree::new("gate");
+    for is_opened in [true, false] {
+        let leaf = tree.leaf();
+        let prepared = Prepared::new(&program(&["/bin/true"])).unwrap();
+        let (mut batch, gate) = (Batch::new(bytes_for(&prepared)).unwrap(), Gate::new().unwrap());
+        let (dir, given) = (
+            leaf.open().unwrap(),
+            Given { gate: Some(&gate), is_marked: true, ..Given::default() },
+        );
+        let how = How::IntoCgroup;
+        let child = spawn_with(&mut batch, &prepared, dir.as_fd(), None, given, how).unwrap();
+        batch.seal();
+        let waits = || {
+            let call = fs::read_to_string(format!("/proc/{}/syscall", child.pid)).unwrap();
+            call.starts_with(&format!("{} ", libc::SYS_read))
+        };
+        while !waits() {
+            assert!(!batch.is_over(), "it has not waited");
+            std::thread::yield_now();
+        }
+        if is_opened {
+            gate.open();
+        } else {
+            drop(gate);
+        }
+        let expected = match is_opened {
+            true => (ExitStatus::Code(0), Report::Executed),
+            false => {
+                let (stage, errno) = (Stage::Executing, Errno::ECANCELED);
+                (ExitStatus::Code(Gate::SHUT), Report::Failed { stage, errno })
+            }
+        };
+        let end = bury_when_dead(child.pid).unwrap();
+        assert_eq!((end, batch.report(child.line, true)), expected);
+        assert_eq!(leaf.is_marked(), is_opened);
+        leaf.remove().unwrap();
+    }
+}
