@@ -1,6 +1,7 @@
 //! Promises about units that cannot live beside each other, each as a sentence.
 
-use super::rig::{Rig, after, against, named, needing, with_stop_command};
+use super::activation::{Guard, Trigger};
+use super::rig::{Rig, after, against, named, needing, on_demand, with_stop_command};
 use super::status::StateWord;
 use super::unit::{Kind, Unit};
 use super::{Order, Want, outcome};
@@ -102,4 +103,29 @@ fn a_unit_that_conflicts_with_what_it_depends_on_is_not_loaded() {
     );
     assert!(rig.supervisor.service("a").is_none() && rig.supervisor.service("d").is_none());
     assert_eq!(rig.supervisor.services().count(), 4);
+}
+
+#[test]
+fn one_that_a_connection_started_is_disarmed_by_a_rival_and_one_that_only_waits_is_not() {
+    let mut rig = Rig::new(vec![against(on_demand(named("a")), &["b"]), named("b")]);
+    rig.start_enabled(&["a"]);
+    rig.bring_up("b");
+    assert_eq!(rig.guards["a"], Guard::Watched);
+    // The connection counts, and ends the rival in its turn.
+    rig.trigger("a", Trigger::Fresh);
+    rig.exit("b", 0, false);
+    rig.execute("a");
+    rig.ask(Order::Start, "b");
+    rig.exit("a", 0, false);
+    assert_eq!((rig.word("a"), rig.guards["a"]), (StateWord::Down, Guard::Off));
+    assert_eq!(rig.why("a"), "conflicts with b, which was started");
+    // Nobody else arms it again.
+    rig.execute("b");
+    rig.ask(Order::Stop, "b");
+    rig.exit("b", 0, false);
+    assert_eq!(rig.guards["a"], Guard::Off);
+    rig.ask(Order::Start, "a");
+    rig.execute("a");
+    rig.exit("a", 0, false);
+    assert_eq!(rig.guards["a"], Guard::Watched);
 }
