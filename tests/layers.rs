@@ -132,6 +132,8 @@ const DOORS: &[(&str, &[&str])] = &[
 const UNSAFE: &[&str] = &[
     "kernel/sys.rs",
     "kernel/spawn.rs",
+    "kernel/spawn/dispositions.rs",
+    "kernel/spawn/gate.rs",
     "kernel/heap.rs",
     "kernel/child_memory.rs",
     "kernel/child_sockets.rs",
