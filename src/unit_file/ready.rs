@@ -18,6 +18,8 @@ pub(super) const READY: &str = "exec, fork, notify, pid_file, {fd: 3}, {log: REG
 pub(super) const HEALTHCHECK: &str = "a mapping such as {test: [CMD, PROGRAM], interval: 30s}";
 pub(super) const WATCHDOG: &str = "a duration such as 30s, or {timeout: 30s, on_failure: restart}";
 const FD: &str = "a number from 3 to 1023; 0, 1 and 2 are input and output";
+/// The first descriptor that is a passed socket (`SD_LISTEN_FDS_START` of sd_listen_fds(3)).
+const FIRST_SOCKET: u32 = 3;
 const REGEX: &str = "a regular expression such as 'listening on port \\d+'";
 const WORDS: [&str; 4] = ["exec", "fork", "notify", "pid_file"];
 
@@ -257,6 +259,7 @@ impl Draft {
                 let message = "there is no pid_file; expected pid_file: /run/NAME.pid as well";
                 self.complain("ready", report, message);
             }
+            Some(Ready::Fd(number)) => self.check_descriptor(*number, unit, report),
             _ => {}
         }
         let said = [
@@ -277,5 +280,19 @@ impl Draft {
         unit.ready = care.ready.map(Box::new);
         unit.health = care.health.map(|(check, _)| Box::new(check));
         unit.watchdog = care.watchdog.map(|(watchdog, _)| watchdog);
+    }
+
+    /// Sockets are passed from [`FIRST_SOCKET`] on, one descriptor each; what the service writes its
+    /// newline to must be another one.
+    fn check_descriptor(&self, number: u32, unit: &Unit, report: &mut Report<'_>) {
+        let sockets = unit.activation.as_ref().map_or(&[][..], |activation| &activation.sockets);
+        let at = number.checked_sub(FIRST_SOCKET).and_then(|at| usize::try_from(at).ok());
+        let Some(socket) = at.and_then(|at| sockets.get(at)) else { return };
+        let free = FIRST_SOCKET as usize + sockets.len();
+        let message = format!(
+            "descriptor {number} is the socket {}; expected one behind the sockets: {{fd: {free}}}",
+            quoted(&socket.name)
+        );
+        self.complain("ready", report, &message);
     }
 }
