@@ -1,20 +1,22 @@
 """Asks independent packages what they make of unit files: ruamel.yaml, which reads YAML 1.2 as
-editors do, and jsonschema. Takes the schema's file, then one path a line on standard input; writes
-one line of JSON for each: {"path": ..., "refused": null or why}."""
+editors do, and jsonschema. Takes a directory of schemas, KIND.json, then on standard input lines of
+a kind, a blank and a path; writes one line of JSON for each: {"path": ..., "refused": null or why}."""
 
 import json
+import pathlib
 import sys
 
 import jsonschema
 import ruamel.yaml
 
-with open(sys.argv[1], encoding="utf-8") as file:
-    schema = json.load(file)
-jsonschema.Draft202012Validator.check_schema(schema)
-validator = jsonschema.Draft202012Validator(schema)
+validators = {}
+for file in pathlib.Path(sys.argv[1]).glob("*.json"):
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validators[file.stem] = jsonschema.Draft202012Validator(schema)
 
 
-def refused(path):
+def refused(validator, path):
     yaml = ruamel.yaml.YAML(typ="safe", pure=True)
     try:
         with open(path, "rb") as file:
@@ -26,5 +28,6 @@ def refused(path):
 
 
 for line in sys.stdin:
-    path = line.rstrip("\n")
-    print(json.dumps({"path": path, "refused": refused(path)}), flush=True)
+    kind, path = line.rstrip("\n").split(" ", 1)
+    answer = {"path": path, "refused": refused(validators[kind], path)}
+    print(json.dumps(answer), flush=True)

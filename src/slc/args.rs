@@ -327,7 +327,7 @@ pub(super) enum Command {
 
     /// The JSON Schema of unit files, for editors and other validators
     #[command(after_help = "Example: slc schema > ~/.config/treeward-unit.json")]
-    Schema,
+    Schema(super::schema::Wanted),
 
     /// A script that completes slc's commands and the names of units
     #[command(after_help = "Example: slc completions bash > /etc/bash_completion.d/slc")]

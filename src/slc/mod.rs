@@ -24,6 +24,7 @@ mod orders;
 mod plan;
 mod plot;
 mod power;
+mod schema;
 mod status;
 pub mod style;
 mod templates;
@@ -124,7 +125,7 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         Command::Upgrade { program } => upgrade::run(supervisor, program.as_deref()),
         Command::Version { json } => version(supervisor, *json),
         Command::Check(wanted) => check::run(wanted, &style()),
-        Command::Schema => put(&schema()),
+        Command::Schema(wanted) => put(&schema::text(wanted)),
         Command::Completions { shell } => put(&completions::script(*shell)),
         Command::Man { dir } => man::run(dir),
         Command::Help { topic } => help::run(topic, &style()),
@@ -187,14 +188,6 @@ fn to_json<T: Serialize>(value: &T) -> String {
     let mut line = clean_json(serde_json::to_string(value).unwrap_or_default());
     line.push('\n');
     line
-}
-
-/// The schema of unit files, for people to read as well.
-fn schema() -> String {
-    // Plain data with string keys always makes JSON.
-    let mut text = serde_json::to_string_pretty(&crate::unit_file::schema()).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 fn version(supervisor: &Supervisor, json: bool) -> Result<End, end::Failed> {

@@ -200,7 +200,7 @@ fn glob(text: &str) -> Result<String, Wrong> {
 }
 
 /// The names of capabilities(7), by their numbers.
-const CAPABILITIES: &[&str] = &[
+pub(super) const CAPABILITIES: &[&str] = &[
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_DAC_READ_SEARCH",

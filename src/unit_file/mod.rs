@@ -66,7 +66,7 @@ pub use keys::{About, about};
 pub use parts::Parts;
 pub use pattern::Pattern;
 pub use places::{At, Places};
-pub use schema::schema;
+pub use schema::{SchemaOf, schema};
 
 /// The largest unit file in bytes. Larger ones are refused before they are parsed, so that no
 /// file can keep the supervisor busy.

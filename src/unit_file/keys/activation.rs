@@ -26,40 +26,21 @@ pub(super) const KEYS: &[Key] = &[
 
 const SOCKETS: Form = Form {
     words: sockets::FORM,
-    schema: r#"{"type":"object","minProperties":1,"maxProperties":200,
-        "propertyNames":{"pattern":"^[A-Za-z0-9_.-]+$"},"additionalProperties":{"oneOf":[
-        {"type":["string","integer"],"minimum":1,"maximum":65535},
-        {"type":"object","additionalProperties":false,"required":["listen"],"properties":{
-        "listen":{"type":["string","integer"],"minimum":1,"maximum":65535},
-        "type":{"enum":["stream","dgram","seqpacket","fifo"]},
-        "mode":{"type":["string","integer"]},"user":{"type":["string","integer"]},
-        "group":{"type":["string","integer"]},"backlog":{"type":"integer","minimum":1},
-        "ipv6_only":{"type":"boolean"},"reuse_port":{"type":"boolean"},
-        "free_bind":{"type":"boolean"}}}]}}"#,
+    schema: r##"{"type":"object","minProperties":1,"maxProperties":200,
+        "propertyNames":{"maxLength":255,"pattern":"^[A-Za-z0-9_.-]+$"},
+        "additionalProperties":{"anyOf":[{"$ref":"#/$defs/listen"},{"$ref":"#/$defs/socket"}]}}"##,
 };
 const ACTIVATION: Form =
     Form { words: activation::MODE, schema: r#"{"enum":["boot","on_demand"]}"# };
 const TIMER: Form = Form {
     words: timer::FORM,
-    schema: r#"{"oneOf":[{"type":"string","minLength":1},
-        {"type":"object","additionalProperties":false,"properties":{
-        "calendar":{"oneOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]},
-        "every":{"type":["string","number"],"pattern":"^[0-9]"},
-        "after_boot":{"type":["string","number"],"pattern":"^[0-9]"},
-        "persistent":{"type":"boolean"},
-        "jitter":{"type":["string","number"],"pattern":"^[0-9]"}}},
-        {"type":"array","minItems":1,"items":{"oneOf":[{"type":"string","minLength":1},
-        {"type":"object","additionalProperties":false,"properties":{
-        "calendar":{"oneOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]},
-        "every":{"type":["string","number"],"pattern":"^[0-9]"},
-        "after_boot":{"type":["string","number"],"pattern":"^[0-9]"},
-        "persistent":{"type":"boolean"},
-        "jitter":{"type":["string","number"],"pattern":"^[0-9]"}}}]}}]}"#,
+    schema: r##"{"anyOf":[{"$ref":"#/$defs/timer"},
+        {"type":"array","minItems":1,"items":{"$ref":"#/$defs/timer"}}]}"##,
 };
 const PATHS: Form = Form {
     words: paths::FORM,
-    schema: r#"{"type":"object","minProperties":1,
-        "propertyNames":{"enum":["exists","changed","modified","directory_not_empty"]},
-        "additionalProperties":{"oneOf":[{"type":"string","pattern":"^/"},
-        {"type":"array","items":{"type":"string","pattern":"^/"}}]}}"#,
+    schema: r##"{"type":"object","additionalProperties":false,
+        "allOf":[{"not":{"additionalProperties":{"const":[]}}}],"properties":{
+        "exists":{"$ref":"#/$defs/paths"},"changed":{"$ref":"#/$defs/paths"},
+        "modified":{"$ref":"#/$defs/paths"},"directory_not_empty":{"$ref":"#/$defs/paths"}}}"##,
 };

@@ -4,45 +4,50 @@ use super::super::ready;
 use super::Key;
 use super::form::Form;
 
-/// `tcp` and `http` as they stand in `ready` and in a test.
+/// Only what is asked again and again has pauses.
 const READY: Form = Form {
     words: ready::READY,
-    schema: r#"{"oneOf":[{"enum":["exec","fork","notify","pid_file"]},
-        {"type":"object","additionalProperties":false,"minProperties":1,
-         "oneOf":[{"required":["fd"]},{"required":["log"]},{"required":["command"]},
-                  {"required":["tcp"]},{"required":["http"]}],
-         "properties":{"fd":{"type":"integer","minimum":3,"maximum":1023},
-         "log":{"type":"string","minLength":1},
-         "command":{"oneOf":[{"type":"string","minLength":1},
-         {"type":"array","minItems":1,"items":{"type":["string","number","boolean"]}}]},
-         "tcp":{"type":["integer","string"],"minimum":1,"maximum":65535},
-         "http":{"type":"string","pattern":"^http://"},
-         "interval":{"type":["string","number"],"pattern":"^[0-9]"},
-         "timeout":{"type":["string","number"],"pattern":"^[0-9]"}}}]}"#,
+    schema: r##"{"anyOf":[
+        {"enum":["exec","fork","notify","pid_file"]},
+        {"type":"object","additionalProperties":false,
+         "oneOf":[{"required":["fd"]},{"required":["log"]}],"properties":{
+         "fd":{"type":["integer","string"],"minimum":3,"maximum":1023,
+          "pattern":"^\\+?(?:[3-9]|[1-9][0-9]{1,2}|10[01][0-9]|102[0-3])$"},
+         "log":{"type":["string","number","boolean"],"minLength":1,"pattern":"^[^<control>]*$"}}},
+        {"type":"object","additionalProperties":false,
+         "oneOf":[{"required":["command"]},{"required":["tcp"]},{"required":["http"]}],"properties":{
+         "command":{"$ref":"#/$defs/command"},"tcp":{"$ref":"#/$defs/tcp"},
+         "http":{"$ref":"#/$defs/http"},
+         "interval":{"$ref":"#/$defs/span"},"timeout":{"$ref":"#/$defs/span"}}}]}"##,
 };
 const HEALTHCHECK: Form = Form {
     words: ready::HEALTHCHECK,
-    schema: r#"{"type":"object","additionalProperties":false,
-        "anyOf":[{"required":["test"]},{"required":["disable"]}],
-        "properties":{"test":{"oneOf":[{"type":"string","minLength":1},
-         {"type":"array","minItems":1,"items":{"type":["string","number","boolean"]}},
+    schema: r##"{"type":"object","additionalProperties":false,
+        "anyOf":[{"required":["test"]},
+         {"required":["disable"],"properties":{"disable":{"$ref":"#/$defs/true"}}}],"properties":{
+        "test":{"anyOf":[
+         {"allOf":[{"$ref":"#/$defs/text"},{"pattern":"\\S"}]},
+         {"type":"array","minItems":1,"maxItems":1,"items":{"const":"NONE"}},
+         {"type":"array","minItems":2,"prefixItems":[{"const":"CMD"}],
+          "items":{"$ref":"#/$defs/text"}},
+         {"type":"array","minItems":2,"maxItems":2,"prefixItems":[{"const":"CMD-SHELL"}],
+          "items":{"$ref":"#/$defs/text"}},
          {"type":"object","additionalProperties":false,"required":["tcp"],
-          "properties":{"tcp":{"type":["integer","string"],"minimum":1,"maximum":65535}}},
+          "properties":{"tcp":{"$ref":"#/$defs/tcp"}}},
          {"type":"object","additionalProperties":false,"required":["http"],
-          "properties":{"http":{"type":"string","pattern":"^http://"}}}]},
-         "interval":{"type":["string","number"],"pattern":"^[0-9]"},
-         "timeout":{"type":["string","number"],"pattern":"^[0-9]"},
-         "start_period":{"type":["string","number"],"pattern":"^[0-9]"},
-         "start_interval":{"type":["string","number"],"pattern":"^[0-9]"},
-         "retries":{"type":"integer","minimum":1},"disable":{"type":"boolean"},
-         "on_failure":{"enum":["restart","stop","notify"]}}}"#,
+          "properties":{"http":{"$ref":"#/$defs/http"}}}]},
+        "interval":{"$ref":"#/$defs/span"},"timeout":{"$ref":"#/$defs/span"},
+        "start_period":{"$ref":"#/$defs/duration"},"start_interval":{"$ref":"#/$defs/span"},
+        "retries":{"allOf":[{"$ref":"#/$defs/whole_from_one"},{"maximum":4294967295}]},
+        "disable":{"$ref":"#/$defs/boolean"},
+        "on_failure":{"enum":["restart","stop","notify"]}}}"##,
 };
 const WATCHDOG: Form = Form {
     words: ready::WATCHDOG,
-    schema: r#"{"oneOf":[{"type":["string","number"],"pattern":"^[0-9]"},
+    schema: r##"{"anyOf":[{"$ref":"#/$defs/span"},
         {"type":"object","additionalProperties":false,"required":["timeout"],"properties":
-         {"timeout":{"type":["string","number"],"pattern":"^[0-9]"},
-          "on_failure":{"enum":["restart","stop","notify"]}}}]}"#,
+         {"timeout":{"$ref":"#/$defs/span"},
+          "on_failure":{"enum":["restart","stop","notify"]}}}]}"##,
 };
 
 #[rustfmt::skip]

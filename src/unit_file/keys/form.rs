@@ -114,16 +114,10 @@ pub(super) const USER: Form = Form {
     schema: r#"{"type":["string","integer"],"minimum":0,"maximum":4294967294,
         "pattern":"^(?:0|[1-9][0-9]{0,9}|[A-Za-z_][A-Za-z0-9_.-]*\\$?)(?::(?:0|[1-9][0-9]{0,9}|[A-Za-z_][A-Za-z0-9_.-]*\\$?))?$"}"#,
 };
-pub(super) const GROUP: Form = Form {
-    words: identity::GROUP,
-    schema: r#"{"type":["string","integer"],"minimum":0,"maximum":4294967294,
-        "pattern":"^(?:0|[1-9][0-9]{0,9}|[A-Za-z_][A-Za-z0-9_.-]*\\$?)$"}"#,
-};
-pub(super) const UMASK: Form = Form {
-    words: "an octal number such as 0022 or 077",
-    schema: r#"{"type":["string","integer"],"minimum":0,"maximum":777,
-        "pattern":"^(?:0o)?0*[0-7]{1,3}$"}"#,
-};
+pub(super) const GROUP: Form =
+    Form { words: identity::GROUP, schema: r##"{"$ref":"#/$defs/identity"}"## };
+pub(super) const UMASK: Form =
+    Form { words: "an octal number such as 0022 or 077", schema: r##"{"$ref":"#/$defs/mode"}"## };
 pub(super) const ULIMITS: Form = Form {
     words: ulimits::FORM,
     schema: r##"{"type":"object",
@@ -145,8 +139,7 @@ pub(super) const OOM_SCORE: Form = Form {
 };
 pub(super) const COUNT: Form = Form {
     words: "a whole number from 1",
-    schema: r#"{"type":["integer","string"],"minimum":1,"maximum":4194304,
-        "pattern":"^\\+?[1-9][0-9]*$"}"#,
+    schema: r##"{"allOf":[{"$ref":"#/$defs/whole_from_one"},{"maximum":4194304}]}"##,
 };
 pub(super) const CPUS: Form = Form {
     words: "a number from 0.01 to 10000 such as 1.5",
@@ -173,16 +166,6 @@ pub(super) const HOOKS: Form = Form {
 };
 pub(super) const CONDITION: Form = Form {
     words: condition::CONDITIONS,
-    schema: r#"{"oneOf":[{"type":"object"},{"type":"array","items":{"type":"object","properties":{
-        "path_exists":{"type":"string"},"path_is_directory":{"type":"string"},
-        "path_is_symbolic_link":{"type":"string"},"path_is_mount_point":{"type":"string"},
-        "path_is_read_write":{"type":"string"},"file_not_empty":{"type":"string"},
-        "file_is_executable":{"type":"string"},"directory_not_empty":{"type":"string"},
-        "kernel_command_line":{"type":["string","number"]},"first_boot":{"type":"boolean"},
-        "user":{"type":["string","integer"]},"architecture":{"type":"string"},
-        "virtualization":{"enum":["vm","container","!vm","!container",true,false]},
-        "path_exists_glob":{"type":"string"},"ac_power":{"type":"boolean"},
-        "capability":{"type":"string"},"cpus":{"type":["integer","string"]},
-        "any":{"type":"array","minItems":1,"items":{"type":"object"}},
-        "not":{"type":"boolean"},"required":{"type":"boolean"}},"additionalProperties":false}}]}"#,
+    schema: r##"{"anyOf":[{"$ref":"#/$defs/condition"},
+        {"type":"array","items":{"$ref":"#/$defs/condition"}}]}"##,
 };

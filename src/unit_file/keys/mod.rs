@@ -76,6 +76,16 @@ pub(super) fn is_command(name: &str) -> bool {
     known().any(|key| key.name == name && key.form.words == form::COMMAND.words)
 }
 
+/// Whether the value of a key is a list of commands, or one of them.
+pub(super) fn is_hooks(name: &str) -> bool {
+    known().any(|key| key.name == name && key.form.words == form::HOOKS.words)
+}
+
+/// Whether only a template has this key.
+pub(super) fn is_of_templates(name: &str) -> bool {
+    template::KEYS.iter().any(|key| key.name == name)
+}
+
 const NO_KEY: &str = "this cannot be a key; expected a word such as command";
 
 /// Reads all keys of the file's root.
