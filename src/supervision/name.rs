@@ -29,7 +29,9 @@ pub enum BadName {
     #[error("a unit name holds only letters, digits and the characters . _ : @ \\ + -")]
     Character,
     /// The name is one that the kernel or the log directory uses itself.
-    #[error("this name is reserved")]
+    #[error(
+        "this name is reserved for the kernel's and the supervisor's own files; choose another one"
+    )]
     Reserved,
 }
 

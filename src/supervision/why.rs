@@ -262,7 +262,8 @@ impl fmt::Display for Why {
             Self::Skipped(what) => write!(f, "skipped because {what}"),
             Self::Unmet(what) => write!(f, "a required condition is not met: {what}"),
             Self::GaveUp { attempts, last } => {
-                write!(f, "{last}; given up after {attempts} restarts without a healthy run")
+                let restarts = if *attempts == 1 { "restart" } else { "restarts" };
+                write!(f, "{last}; given up after {attempts} {restarts} without a healthy run")
             }
         }
     }

@@ -172,7 +172,10 @@ fn unit_name(file: &Path) -> Result<UnitName, String> {
 }
 
 fn checked_name(name: &str) -> Result<UnitName, String> {
-    UnitName::new(name).map_err(|why| format!("the name {} is refused: {why}", quoted(name)))
+    UnitName::new(name).map_err(|why| {
+        let name = quoted(name);
+        format!("the name {name} is refused: {why}; the file's name is the unit's: rename it")
+    })
 }
 
 /// The first byte that a plain text does not have, and what it is. A lone carriage return ends a

@@ -139,7 +139,7 @@ fn regex(text: &str) -> Result<String, Wrong> {
     }
     match Pattern::new(&text) {
         Ok(_) => Ok(text),
-        Err(why) => Err(Wrong::new(format!("{} is none: {why}", quoted(&text)))),
+        Err(why) => Err(Wrong::new(format!("{} cannot be read: {why}", quoted(&text)))),
     }
 }
 

@@ -29,8 +29,10 @@ pub(super) fn command(node: &Node, report: &mut Report<'_>) -> Option<Vec<String
                 let key = report.key.as_deref().and_then(|key| key.rsplit('.').next());
                 let message = explain(&error, key.unwrap_or("command"));
                 match &error {
-                    SplitError::Shell(what) => report.at_part(node.place, what, message),
-                    SplitError::Unclosed(_) => report.at(node.place, message),
+                    SplitError::Shell(what) | SplitError::Unclosed(what) => {
+                        report.at_part(node.place, what, message);
+                    }
+                    SplitError::Backslash => report.at(node.place, message),
                 }
                 return None;
             }
@@ -83,9 +85,19 @@ fn program(word: &str) -> Result<(), Wrong> {
     match word {
         "" => Err(Wrong::new("there is no program")),
         "exec" | "cd" | "export" | "source" | "." => {
-            wrong("is a word of the shell, and no shell is run")
+            let instead = match word {
+                "exec" => "leave it out",
+                "cd" => "write working_dir: instead",
+                "export" => "variables go under environment:",
+                _ => "for a file of variables write env_file:",
+            };
+            wrong("is a word of the shell, and no shell is run").map_err(|it| it.hint(instead))
         }
-        _ if word.starts_with(['-', '@', '+', '!', ':']) => wrong("cannot be a program"),
+        _ if word.starts_with(['-', '@', '+', '!', ':']) => {
+            wrong("cannot be a program").map_err(|it| {
+                it.hint("systemd's prefixes have no meaning here; a hook has ignore_failure")
+            })
+        }
         _ if word.starts_with('/') && !word.ends_with('/') => Ok(()),
         _ if word.contains('=') && !word.contains('/') => {
             Err(Wrong::new(format!("{} is a variable, not a program", quoted(word)))
@@ -98,11 +110,16 @@ fn program(word: &str) -> Result<(), Wrong> {
 
 fn explain(error: &SplitError, key: &str) -> String {
     match error {
-        SplitError::Unclosed('\\') => {
+        SplitError::Backslash => {
             "a backslash ends it; expected a character after the backslash".to_owned()
         }
-        SplitError::Unclosed(quote) => {
-            format!("the quote {quote} is not closed; expected another {quote}")
+        SplitError::Unclosed(from) => {
+            let quote = from.chars().next().unwrap_or('"');
+            let shown: String = from.chars().take(24).collect();
+            let shown = quoted(&shown);
+            let shown =
+                shown.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(&shown);
+            format!("the quote that begins at {shown} is not closed; expected another {quote}")
         }
         SplitError::Shell(what) if what == "$MAINPID" => MAINPID.to_owned(),
         SplitError::Shell(what) if what == "\n" => {

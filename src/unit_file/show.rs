@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use super::diagnostic::{Diagnostic, Place, Source};
 use super::node::{Node, Value};
 use super::parts::{Parts, Role};
-use super::{keys, words};
+use super::words;
 
 impl Parts {
     /// The unit as YAML text: the files as comments at the top, and behind each key the file and
@@ -141,9 +141,9 @@ impl Writer<'_, '_> {
             self.indent(depth);
             self.out.push_str(&scalar(text));
             self.out.push(':');
-            match words_put_in(text, value).filter(|_| depth == 0) {
-                Some(words) => self.value(&words, Some(key.place), depth),
-                None => self.value(value, Some(key.place), depth),
+            match depth {
+                0 => self.value(&words::put_in(text, value), Some(key.place), depth),
+                _ => self.value(value, Some(key.place), depth),
             }
         }
     }
@@ -209,16 +209,6 @@ impl Writer<'_, '_> {
         }
         self.out.push('\n');
     }
-}
-
-/// A command that something was put into, as a list: split again it might be other words.
-fn words_put_in(key: &str, node: &Node<'_>) -> Option<Node<'static>> {
-    node.raw.as_ref().filter(|_| keys::is_command(key))?;
-    let words = words::of(node)?.ok()?;
-    let item =
-        |word: String| Node { place: node.place, value: Value::Scalar(word.into()), raw: None };
-    let list = Value::List(words.into_iter().map(item).collect());
-    Some(Node { place: node.place, value: list, raw: None })
 }
 
 /// The mark of a literal block, for a text of several lines that can be one as it is.
@@ -371,6 +361,20 @@ stop_command:  # /etc/yml-services/app.yml.d/x.yml:5
         assert!(yaml.contains("description: Login on a/b  # agetty@.yml:1\n"), "{yaml}");
         let words = "command:  # agetty@.yml:2\n  - agetty\n  - a-b\n  - 115200\n";
         assert!(yaml.contains(words), "{yaml}");
+        let hooks = "start_pre:\n- {command: 'a %i', timeout: 5s}\n- b %i\n- c\n\
+                     start_post: d %i\nstop_post: {command: e %i}\nready: {command: f %i}\n";
+        let hooked = format!("command: a\n{hooks}");
+        let hooked = parts("x@a b", Role::Instance, 1, &[("x@.yml", hooked.as_str())]);
+        let (yaml, _) = hooked.to_yaml();
+        for words in [
+            "  -\n    command:  # x@.yml:3\n      - a\n      - a b\n    timeout: 5s",
+            "  -\n    - b\n    - a b\n  - c\n",
+            "start_post:  # x@.yml:6\n  -\n    - d\n    - a b\n",
+            "stop_post:  # x@.yml:7\n  command:  # x@.yml:7\n    - e\n    - a b\n",
+            "ready:  # x@.yml:8\n  command:  # x@.yml:8\n    - f\n    - a b\n",
+        ] {
+            assert!(yaml.contains(words), "{words}\n{yaml}");
+        }
         assert!(!yaml.contains("parameters"), "{yaml}");
         let template = parts("agetty@", Role::Template, 1, &[("agetty@.yml", text)]);
         let (yaml, wrong) = template.to_yaml();

@@ -139,16 +139,24 @@ impl SocketDraft {
         }
         if !is_path {
             for key in ["mode", "user", "group"] {
-                self.complain(key, report, "it has no file whose owner or mode that could be");
+                self.complain(
+                    key,
+                    report,
+                    "only a path has an owner and a mode; remove this, or listen at a path",
+                );
             }
         }
         if !is_inet {
             for key in ["ipv6_only", "reuse_port", "free_bind"] {
-                self.complain(key, report, "this is for addresses of the network");
+                self.complain(key, report, "only addresses of the network have this; remove it");
             }
         }
         if matches!(style, Style::Datagram | Style::Fifo) {
-            self.complain("backlog", report, "nobody connects to this type");
+            self.complain(
+                "backlog",
+                report,
+                "nobody connects to this type, so nothing queues; remove this",
+            );
         }
         Some(Socket {
             name,

@@ -1,13 +1,16 @@
 //! The words of a command written as one string: quotes and backslashes as in a shell, and
 //! nothing else of a shell. What a shell would act on is refused, not passed on as text.
 
-use super::node::Node;
+use super::keys;
+use super::node::{Node, Value};
 
 /// Why a string cannot be split into words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SplitError {
-    /// A quote is not closed, or a backslash ends the string.
-    Unclosed(char),
+    /// A backslash ends the string.
+    Backslash,
+    /// A quote is not closed: all from it on.
+    Unclosed(String),
     /// An unquoted stretch that only a shell understands.
     Shell(String),
 }
@@ -25,6 +28,52 @@ pub(super) fn of(node: &Node) -> Option<Result<Vec<String>, SplitError>> {
     Some(words)
 }
 
+/// The value of a key in which each command that something was put into is a list: split again it
+/// might be other words.
+pub(super) fn put_in<'a>(key: &str, value: &Node<'a>) -> Node<'a> {
+    if keys::is_command(key) {
+        return as_list(value).unwrap_or_else(|| value.clone());
+    }
+    if key == "ready" {
+        return of_mapping(value);
+    }
+    if !keys::is_hooks(key) {
+        return value.clone();
+    }
+    match &value.value {
+        Value::List(list) => {
+            let item = |item: &Node<'a>| as_list(item).unwrap_or_else(|| of_mapping(item));
+            Node { value: Value::List(list.iter().map(item).collect()), ..value.clone() }
+        }
+        // A list alone would be several commands.
+        Value::Scalar(_) => match as_list(value) {
+            Some(words) => Node { place: value.place, value: Value::List(vec![words]), raw: None },
+            None => value.clone(),
+        },
+        Value::Map(_) | Value::Null => of_mapping(value),
+    }
+}
+
+/// The same for the `command` of a mapping.
+fn of_mapping<'a>(node: &Node<'a>) -> Node<'a> {
+    let Value::Map(map) = &node.value else { return node.clone() };
+    let entry = |(key, value): &(Node<'a>, Node<'a>)| {
+        let words = if key.text() == Some("command") { as_list(value) } else { None };
+        (key.clone(), words.unwrap_or_else(|| value.clone()))
+    };
+    Node { value: Value::Map(map.iter().map(entry).collect()), ..node.clone() }
+}
+
+/// The words of a string that something was put into.
+fn as_list(node: &Node<'_>) -> Option<Node<'static>> {
+    node.raw.as_ref()?;
+    let words = of(node)?.ok()?;
+    let item =
+        |word: String| Node { place: node.place, value: Value::Scalar(word.into()), raw: None };
+    let list = Value::List(words.into_iter().map(item).collect());
+    Some(Node { place: node.place, value: list, raw: None })
+}
+
 /// Splits as a POSIX shell does (XCU 2.2): `'...'` takes all as it is, `"..."` and the backslash
 /// as there.
 pub(super) fn split(text: &str) -> Result<Vec<String>, SplitError> {
@@ -37,10 +86,14 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, SplitError> {
                 return Err(SplitError::Shell("\n".to_owned()));
             }
             ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
-            '\'' => word.get_or_insert_default().push_str(single_quoted(&mut rest)?),
+            '\'' => {
+                let from = rest.as_str();
+                let quoted = single_quoted(&mut rest).ok_or_else(|| unclosed(c, from))?;
+                word.get_or_insert_default().push_str(quoted);
+            }
             '"' => double_quoted(&mut rest, word.get_or_insert_default())?,
             '\\' => match rest.next() {
-                None => return Err(SplitError::Unclosed('\\')),
+                None => return Err(SplitError::Backslash),
                 Some('\n') => {}
                 Some(c) => word.get_or_insert_default().push(c),
             },
@@ -54,13 +107,18 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, SplitError> {
     Ok(words)
 }
 
-fn single_quoted<'a>(rest: &mut std::str::Chars<'a>) -> Result<&'a str, SplitError> {
-    let (quoted, after) = rest.as_str().split_once('\'').ok_or(SplitError::Unclosed('\''))?;
+fn unclosed(quote: char, rest: &str) -> SplitError {
+    SplitError::Unclosed(format!("{quote}{rest}"))
+}
+
+fn single_quoted<'a>(rest: &mut std::str::Chars<'a>) -> Option<&'a str> {
+    let (quoted, after) = rest.as_str().split_once('\'')?;
     *rest = after.chars();
-    Ok(quoted)
+    Some(quoted)
 }
 
 fn double_quoted(rest: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), SplitError> {
+    let from = rest.as_str();
     while let Some(c) = rest.next() {
         match c {
             '"' => return Ok(()),
@@ -76,7 +134,7 @@ fn double_quoted(rest: &mut std::str::Chars<'_>, word: &mut String) -> Result<()
             }
         }
     }
-    Err(SplitError::Unclosed('"'))
+    Err(unclosed('"', from))
 }
 
 /// Refuses one of the operators and every expansion that starts at `c`.
@@ -150,8 +208,9 @@ mod tests {
 
     #[test]
     fn open_quotes_are_refused() {
-        for (text, open) in [("a 'b", '\''), ("a \"b", '"'), ("a\\", '\\'), ("\"a\\", '"')] {
-            assert_eq!(split(text), Err(SplitError::Unclosed(open)), "{text:?}");
+        for (text, from) in [("a 'b", "'b"), ("a \"b", "\"b"), ("\"a\\", "\"a\\")] {
+            assert_eq!(split(text), Err(SplitError::Unclosed(from.to_owned())), "{text:?}");
         }
+        assert_eq!(split("a\\"), Err(SplitError::Backslash));
     }
 }

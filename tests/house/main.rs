@@ -14,6 +14,7 @@
 //! - `readiness`: when a service is up.
 //! - `health`: whether it does its work: checks and watchdogs.
 //! - `reload`: unit files that change under services that live.
+//! - `files`: `slc enable`, `disable` and `edit`.
 //! - `findings`: what a machine lacks of what a unit needs.
 //! - `power`: going down for an init, and cgroups that services divide.
 //! - `paths`: files and directories that start units.
@@ -35,6 +36,7 @@ mod client;
 mod conditions;
 mod daemons;
 mod drop_ins;
+mod files;
 mod findings;
 mod health;
 mod hooks;

@@ -51,7 +51,9 @@ pub(super) const FOREIGN: &[(&[&str], Meant)] = &[
     (&["image", "build", "ports", "volumes", "networks", "network_mode"],
         Meant::Say("Treeward runs programs, not containers")),
     (&["container_name", "name"], Meant::Say("the file's name is the unit's name")),
-    (&["services", "version"], Meant::Say("a file holds one unit, and its keys stand at the left edge")),
+    (&["services", "version"], Meant::Say("a file holds one unit, and its keys stand at the left edge; slc import turns \
+             a Compose file into units")),
     (&["Unit", "Service", "Install"],
-        Meant::Say("there are no sections; the keys stand at the left edge")),
+        Meant::Say("there are no sections; the keys stand at the left edge; slc import turns systemd's \
+             files into units")),
 ];

@@ -151,7 +151,7 @@ fn unknown(text: &str, name: &Node, draft: &mut Draft, report: &mut Report<'_>) 
             draft.command_missed |= *known == "command";
             report.at(name.place, format!("unknown key; did you mean \"{known}\" ({help})?"));
         }
-        None => report.at(name.place, "unknown key"),
+        None => report.at(name.place, "unknown key; slc help units shows all keys"),
     }
 }
 
