@@ -172,6 +172,65 @@ fn what_a_start_would_not_find_is_told_where_it_is_written() {
 }
 
 #[test]
+fn every_command_of_a_unit_is_looked_for() {
+    let dir = directory(&[]);
+    for (text, key) in [
+        ("ready: {command: DIR/none}", "ready"),
+        ("ready: {command: [DIR/none, x], interval: 1s}", "ready"),
+        ("healthcheck: {test: [CMD, DIR/none]}", "healthcheck"),
+        ("stop_command: DIR/none", "stop_command"),
+        ("reload_command: DIR/none", "reload_command"),
+        ("start_pre: DIR/none", "start_pre"),
+        ("start_post: [[DIR/none, x], sh]", "start_post"),
+        ("stop_post: {command: DIR/none}", "stop_post"),
+    ] {
+        let said = said(&dir, &format!("command: sh\n{text}\n"));
+        assert!(said.starts_with("./x.yml:2:"), "{text}: {said}");
+        assert!(said.contains(&format!(": {key}: DIR/none does not exist")), "{text}: {said}");
+    }
+    for text in ["ready: {tcp: 80}", "healthcheck: {test: DIR/none}", "ready: {command: [sh, x]}"] {
+        assert_eq!(said(&dir, &format!("command: sh\n{text}\n")), "", "{text}");
+    }
+}
+
+#[test]
+fn what_a_drop_in_or_a_template_says_is_told_where_it_is_written() {
+    let dir = directory(&[
+        ("web.yml", "command: sh\nstart_pre: [[sh, a]]\nworking_dir: /\nafter: [one]\n"),
+        ("one.yml", "command: sh\n"),
+        ("tty@.yml", "command: sh\ndepends_on: [one, 'on-%i']\ninstances: [a]\n"),
+    ]);
+    for name in ["web.yml.d", "tty@.yml.d", "tty@a.yml.d"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("web.yml.d/a.yml", "# More.\n\nworking_dir: /no/such/directory\n");
+    write("web.yml.d/b.yml", "start_pre+: [/no/such/program]\ndepends_on: {onne: {}}\n");
+    write("tty@.yml.d/a.yml", "user: no-such-user\n");
+    write("tty@a.yml.d/a.yml", "pid_file: /no/such/tty.pid\n");
+    let (code, out, _) = slc(dir.path(), &["check", "."]);
+    assert_eq!(code, 1);
+    let places: Vec<&str> = out.lines().filter(|line| line.starts_with("./")).collect();
+    let expected = [
+        "./tty@.yml:2:19: depends_on: there is no unit on-a, ",
+        "./tty@.yml.d/a.yml:1:7: user: ",
+        "./tty@a.yml.d/a.yml:1:11: warning: pid_file: ",
+        "./web.yml.d/a.yml:3:14: working_dir: there is no directory /no/such/directory",
+        "./web.yml.d/b.yml:1:14: start_pre: /no/such/program does not exist",
+        "./web.yml.d/b.yml:2:14: depends_on: there is no unit onne, ",
+    ];
+    assert_eq!(places.len(), expected.len(), "{out}");
+    for (found, expected) in places.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{expected}\n{out}");
+    }
+    // The line is that of the drop-in.
+    assert!(out.contains("\n    3 | working_dir: /no/such/directory\n"), "{out}");
+    let (code, out, _) = slc(dir.path(), &["check", "web.yml.d/a.yml"]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("web.yml.d/a.yml:3:14: working_dir: "), "{out}");
+}
+
+#[test]
 fn what_units_say_of_each_other_is_checked() {
     let dir = directory(&[
         ("web.yml", "command: sh\ndepends_on:\n  - reddis\n  - cache\n"),

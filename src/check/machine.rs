@@ -11,7 +11,7 @@ use crate::kernel::env_file;
 use crate::kernel::executable::{self, Unfit};
 use crate::kernel::program::{self, DEFAULT_PATH, PrepareError};
 use crate::supervision::hooks::Hook;
-use crate::supervision::unit::{Reload, Stdin, Unit};
+use crate::supervision::unit::{Probe, Ready, Reload, Stdin, Unit};
 use crate::unit_file::{At, Severity};
 
 /// What is said about a program.
@@ -119,10 +119,24 @@ fn commands(unit: &Unit) -> Vec<(Keys, Cow<'_, [String]>)> {
     let hooks = hooks
         .into_iter()
         .flat_map(|(keys, hooks)| hooks.iter().map(move |hook| (keys, hook.command.as_slice())));
-    let other = all.into_iter().filter_map(|(keys, command)| Some((keys, command?)));
+    let ready = match unit.ready.as_deref() {
+        Some(Ready::Polled(polled)) => of_probe(&polled.probe),
+        _ => None,
+    };
+    let health = unit.health.as_ref().and_then(|check| of_probe(&check.probe));
+    let looks: [(Keys, Option<&[String]>); 2] = [(&["ready"], ready), (&["healthcheck"], health)];
+    let other = all.into_iter().chain(looks);
+    let other = other.filter_map(|(keys, command)| Some((keys, command?)));
     let other = other.chain(hooks).map(|(keys, command)| (keys, Cow::Borrowed(command)));
     let first: (Keys, _) = (&["command"], Cow::Owned(unit.command.to_vec()));
     iter::once(first).chain(other).collect()
+}
+
+fn of_probe(probe: &Probe) -> Option<&[String]> {
+    match probe {
+        Probe::Command(command) => Some(command),
+        Probe::PidFile | Probe::Tcp(_) | Probe::Http(_) => None,
+    }
 }
 
 /// The PATH that a start would have, and what is wrong with the files it would come from.

@@ -1,10 +1,12 @@
 //! Checking what somebody names: directories of units, and single files.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::examine;
+use crate::supervision::unit::Unit;
 use crate::unit_file::{Diagnostic, Directories, Loaded, inspect_directory};
 
 /// What came of a check.
@@ -29,7 +31,7 @@ pub fn directories(directories: &Directories) -> Checked {
 }
 
 /// Checks directories and files that somebody names, wherever they lie. A file is checked among
-/// the other units of its directory, which are not complained of.
+/// the other units of its directory, which are not complained of; a drop-in with its unit.
 #[must_use]
 pub fn named(paths: &[PathBuf]) -> Checked {
     let mut sets = Sets::default();
@@ -40,13 +42,13 @@ pub fn named(paths: &[PathBuf]) -> Checked {
         } else if let Some(problem) = unusable(path) {
             sets.files += 1;
             sets.diagnostics.push(problem);
-        } else if path.parent().is_some_and(|parent| parent.as_os_str().is_empty()) {
+        } else if units_of(path).is_some_and(|dir| dir.as_os_str().is_empty()) {
             files.insert(Path::new(".").join(path));
         } else {
             files.insert(path.clone());
         }
     }
-    let parents = files.iter().filter_map(|file| file.parent());
+    let parents = files.iter().filter_map(|file| units_of(file));
     let parents: BTreeSet<&Path> = parents.filter(|parent| !dirs.contains(*parent)).collect();
     for dir in dirs.iter().map(PathBuf::as_path).chain(parents) {
         sets.take(dir, inspect_directory(dir));
@@ -58,6 +60,16 @@ pub fn named(paths: &[PathBuf]) -> Checked {
             || dirs.contains(file)
     };
     sets.checked(&is_named)
+}
+
+/// The directory of units that a file belongs to: a drop-in lies one deeper than a unit.
+fn units_of(file: &Path) -> Option<&Path> {
+    let parent = file.parent()?;
+    let name = parent.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+    match name.ends_with(b".yml.d") || name.ends_with(b".yaml.d") {
+        true => parent.parent(),
+        false => Some(parent),
+    }
 }
 
 /// Why a path that is no directory cannot be a unit file either.
@@ -105,14 +117,18 @@ impl Sets {
     fn checked(self, is_meant: &dyn Fn(&Path) -> bool) -> Checked {
         let Self { read: Loaded { units, bad, .. }, mut files, diagnostics: mut said } = self;
         let unread = bad.iter().map(|bad| bad.name.clone()).collect();
-        files += units.iter().filter(|unit| is_meant(&unit.source)).count();
+        // A drop-in is meant as a part of its unit.
+        let is_meant_unit = |unit: &Unit| {
+            is_meant(&unit.source) || unit.drop_ins.iter().any(|drop_in| is_meant(drop_in))
+        };
+        files += units.iter().filter(|unit| is_meant_unit(unit)).count();
         for bad in bad {
             let meant: Vec<Diagnostic> =
                 bad.diagnostics.into_iter().filter(|found| is_meant(&found.file)).collect();
             files += meant.iter().map(|found| &found.file).collect::<HashSet<_>>().len();
             said.extend(meant);
         }
-        let found = examine(&units, &unread, &|unit| is_meant(&unit.source));
+        let found = examine(&units, &unread, &is_meant_unit);
         said.extend(found.into_iter().flat_map(|(_, diagnostics)| diagnostics));
         // Several about one place stay in the order in which they were found.
         said.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));

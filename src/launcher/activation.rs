@@ -329,7 +329,10 @@ impl Launcher {
         if guard == Guard::Watched && on_demand {
             match self.activations.watch(name, &self.poll) {
                 Ok(false) => {}
-                Ok(true) => self.trigger(name, Trigger::Standing, now),
+                Ok(true) => {
+                    let by = "a connection that waited already";
+                    self.trigger(name, Trigger::Standing, by, now);
+                }
                 Err(error) => self.supervisor.cannot_arm(name, error.to_string(), now),
             }
         }
@@ -341,7 +344,7 @@ impl Launcher {
         // A wake-up is a hint: a client may have gone again.
         if let Some(at) = at.first() {
             log::info!("{name}: somebody is at {at}: it is started");
-            self.trigger(&name, Trigger::Fresh, now);
+            self.trigger(&name, Trigger::Fresh, &format!("a connection to {at}"), now);
         }
     }
 
@@ -372,9 +375,9 @@ impl Launcher {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    pub(super) fn trigger(&mut self, name: &UnitName, trigger: Trigger, now: Moment) {
+    pub(super) fn trigger(&mut self, name: &UnitName, trigger: Trigger, by: &str, now: Moment) {
         self.activations.unwatch(name, &self.poll);
-        self.supervisor.trigger(name.as_str(), trigger, now);
+        self.supervisor.trigger(name.as_str(), trigger, by, now);
     }
 
     /// Closes what an earlier supervisor has left, once everybody had the chance to take it.

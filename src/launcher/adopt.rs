@@ -297,6 +297,7 @@ pub(super) fn orphan(name: &UnitName) -> Unit {
         enabled: false,
         activation: None,
         delegate: false,
+        drop_ins: ThinVec::new(),
         process: Arc::default(),
         limits: Arc::default(),
     }

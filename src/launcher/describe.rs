@@ -112,6 +112,8 @@ impl Launcher {
         Status {
             summary: self.summary(name, service, clocks),
             source: unit.source.display().to_string(),
+            drop_ins: unit.drop_ins.iter().map(|path| path.display().to_string()).collect(),
+            triggered_by: service.triggered_by(),
             kind: unit.kind.word().to_owned(),
             start: service.starts(),
             first_pid: life.and_then(Life::first_pid),

@@ -144,10 +144,10 @@ impl Launcher {
     /// Starts a unit if what it waits for is so.
     fn look_at_paths(&mut self, name: &UnitName, trigger: Trigger, now: Moment) {
         let Some(found) = self.paths.posts.get(name).and_then(Post::that_holds) else { return };
-        let (path, what) = (found.path.display(), found.condition.words());
-        log::info!("{name}: {path} {what}: it is started");
+        let by = format!("{} {}", found.path.display(), found.condition.words());
+        log::info!("{name}: {by}: it is started");
         self.paths.unwatch(name);
-        self.trigger(name, trigger, now);
+        self.trigger(name, trigger, &by, now);
     }
 
     /// Looks at the paths near which something has happened, unless that was done just now.

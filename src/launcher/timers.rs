@@ -236,7 +236,7 @@ impl Launcher {
             let service = self.supervisor.service(name.as_str());
             if service.is_some_and(|service| service.want() == Want::Armed) {
                 log::info!("{name}: {timer} is due: it is started");
-                self.trigger(&name, Trigger::Fresh, now);
+                self.trigger(&name, Trigger::Fresh, &format!("its timer, {timer}"), now);
             } else {
                 let word = service.map_or(StateWord::Down, Service::word);
                 log::warn!("{name}: {timer} is due while it is {word}: this run is skipped");

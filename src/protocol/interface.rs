@@ -180,6 +180,8 @@ fn status(full: bool) -> Status {
     Status {
         summary: summary(full),
         source: text(),
+        drop_ins: vec![text()],
+        triggered_by: full.then(text),
         kind: text(),
         start: 1,
         first_pid: full.then_some(1),
@@ -223,6 +225,7 @@ fn node(full: bool) -> Node {
         wanted: true,
         origin: full.then(text),
         needed_by: full.then(text),
+        triggered_by: full.then(text),
         last_order: text(),
         enabled: true,
         needs: vec![Edge { unit: text(), condition: text(), required: true }],

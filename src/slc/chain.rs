@@ -136,6 +136,7 @@ pub(super) mod tests {
             wanted: true,
             origin: Some("enabled".into()),
             needed_by: None,
+            triggered_by: None,
             last_order: String::new(),
             enabled: true,
             needs: vec![],

@@ -7,7 +7,7 @@ use super::style::{Style, clean, span, state_color};
 use crate::protocol::message::Listing;
 use crate::supervision::status::{HealthWord, Problem, Summary};
 
-const HEADER: [&str; 5] = ["NAME", "STATE", "SINCE", "MAIN", "WHY"];
+const HEADER: [&str; 5] = ["NAME", "STATE", "SINCE", "MAIN", "ABOUT"];
 
 /// Every service in a line, then the unit files that could not be used.
 #[must_use]
@@ -65,6 +65,7 @@ pub(super) fn color(service: &Summary) -> &'static str {
     }
 }
 
+/// The last column: why it is in its state, or, where there is nothing to say, what it is.
 fn row(service: &Summary, now: u64) -> [Cow<'_, str>; 5] {
     let why = if service.why.is_empty() { &service.description } else { &service.why };
     [
@@ -188,7 +189,7 @@ mod tests {
         assert_eq!(
             shown,
             "\
-NAME   STATE   SINCE  MAIN  WHY
+NAME   STATE   SINCE  MAIN  ABOUT
 größe  up      3 min  1234  A web server
 nginx  failed  3 min     -  exit status 1\\x1b[2J, 5 restarts
 apache: masked by /etc/yml-services/apache.yml

@@ -114,10 +114,14 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
     say("Health", status.health_text.clone());
     say("Says", status.status_text.clone());
     say("Unit", format!("{} ({})", status.source, status.kind));
+    for (number, drop_in) in status.drop_ins.iter().enumerate() {
+        say(if number == 0 { "Drop-in" } else { "" }, drop_in.clone());
+    }
     if !status.older_keys.is_empty() {
         say("Changes", runs_older(&status.older_keys));
     }
     say("Start", start(status));
+    say("Trigger", status.triggered_by.clone().unwrap_or_default());
     if summary.state.is_alive() {
         say("Main", main_process(status));
     }
@@ -210,6 +214,11 @@ mod tests {
                 restarts: 2,
             },
             source: "/etc/yml-services/nginx.yml".into(),
+            drop_ins: vec![
+                "/etc/yml-services/nginx.yml.d/a.yml".into(),
+                "/run/yml-services/nginx.yml.d/b\u{1b}.yml".into(),
+            ],
+            triggered_by: Some("a connection to *:80".into()),
             kind: "auto".into(),
             start: 3,
             first_pid: None,
@@ -242,8 +251,11 @@ mod tests {
   Why        ready
   Says       5 requests\\x0d\\x0afake: line
   Unit       /etc/yml-services/nginx.yml (auto)
+  Drop-in    /etc/yml-services/nginx.yml.d/a.yml
+             /run/yml-services/nginx.yml.d/b\\x1b.yml
   Changes    runs an older unit: command changes at the next start
   Start      number 3, 2 restarts
+  Trigger    a connection to *:80
   Main       1234
   Last exit  killed by SIGSEGV
   Leaf       /sys/fs/cgroup/treeward/services/nginx/3
@@ -290,6 +302,7 @@ mod tests {
         (status.leaf, status.cpu_usec, status.memory_bytes) = (None, None, None);
         (status.processes, status.tree, status.missing_limits) = (0, vec![], vec![]);
         status.findings = vec![];
+        (status.drop_ins, status.triggered_by) = (vec![], None);
         status.last_stop = "3 processes gone in 12 ms".into();
         assert_eq!(
             render(&status, &[], &style()),

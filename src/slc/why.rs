@@ -176,6 +176,10 @@ fn wanted(node: &Node) -> String {
         (Some("enabled"), _) => format!("wanted up: {enabled}"),
         (Some("order"), _) => "wanted up: somebody ordered a start".to_owned(),
         (_, Some(by)) => format!("wanted up: {by} needs it"),
+        (Some("triggered"), None) => match &node.triggered_by {
+            Some(by) => format!("wanted up: triggered by {by}"),
+            None => "wanted up: triggered".to_owned(),
+        },
         _ => format!("wanted up; {enabled}"),
     }
 }
@@ -263,5 +267,15 @@ web: up for 6 s
     wanted up: shop needs it
 "
         );
+    }
+
+    #[test]
+    fn one_that_was_triggered_says_by_what() {
+        let mut web = node("web", (1_000, 1_000, 1_050), None);
+        web.origin = Some("triggered".into());
+        web.triggered_by = Some("a connection to *:80".into());
+        let all = Web { now: 10_000, wall: 0, units: vec![web] };
+        let told = told(&all, "web", &[]);
+        assert!(told.ends_with("    wanted up: triggered by a connection to *:80\n"), "{told}");
     }
 }

@@ -39,8 +39,8 @@ impl Slot {
 }
 
 impl Supervisor {
-    /// What a unit waits for has come.
-    pub fn trigger(&mut self, name: &str, trigger: Trigger, now: Moment) {
+    /// What a unit waits for has come: `by` says what, in words.
+    pub fn trigger(&mut self, name: &str, trigger: Trigger, by: &str, now: Moment) {
         let Some(slot) = self.slots.get(name) else { return };
         if slot.service.want() != Want::Armed || slot.gone {
             return;
@@ -50,7 +50,7 @@ impl Supervisor {
         wanted.insert(name.clone());
         self.stop_rivals(&wanted, now);
         if let Some(slot) = self.slots.get_mut(&name) {
-            slot.service.set_origin(Origin::Triggered);
+            slot.service.set_origin(Origin::Triggered(by.to_owned()));
         }
         self.apply(&name, Input::Trigger(trigger), now);
         self.wake_around(&name);

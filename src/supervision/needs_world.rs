@@ -191,7 +191,7 @@ impl World {
                 if self.guards.get(&name) != Some(&Guard::Watched) {
                     return Ok(false);
                 }
-                self.supervisor.trigger(&name, Trigger::Fresh, self.now);
+                self.supervisor.trigger(&name, Trigger::Fresh, "a test", self.now);
             }
             Move::GoDown => {
                 if std::mem::replace(&mut self.going_down, true) {

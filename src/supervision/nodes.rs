@@ -53,12 +53,15 @@ pub struct Node {
     pub because_of: Option<String>,
     /// Whether it is wanted up.
     pub wanted: bool,
-    /// Who wanted it up last: `enabled`, `order`, or `needed`; absent when nobody knows.
+    /// Who wanted it up last: `enabled`, `order`, `triggered` or `needed`; absent when nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// The unit that it was wanted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needed_by: Option<String>,
+    /// What triggered it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triggered_by: Option<String>,
     /// The last order for it that this supervisor was given, and by whom; empty when none.
     pub last_order: String,
     /// Whether it starts by itself.
@@ -109,7 +112,7 @@ impl Node {
             None => (None, None),
             Some(Origin::Enabled) => (Some("enabled"), None),
             Some(Origin::Asked) => (Some("order"), None),
-            Some(Origin::Triggered) => (Some("triggered"), None),
+            Some(Origin::Triggered(_)) => (Some("triggered"), None),
             Some(Origin::Needed(by)) => (Some("needed"), Some(by.clone())),
         };
         let waited_for = times.and_then(|times| times.waited_for.as_ref());
@@ -124,6 +127,7 @@ impl Node {
             wanted: service.want() == Want::Up,
             origin: origin.map(str::to_owned),
             needed_by,
+            triggered_by: service.triggered_by(),
             last_order: String::new(),
             enabled: unit.enabled,
             needs: unit.needs.iter().map(Edge::of).collect(),

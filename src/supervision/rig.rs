@@ -44,6 +44,7 @@ pub fn unit() -> Unit {
         enabled: true,
         activation: None,
         delegate: false,
+        drop_ins: ThinVec::new(),
         process: Arc::default(),
         limits: Arc::default(),
     }
@@ -261,7 +262,7 @@ impl Rig {
     }
 
     pub fn trigger(&mut self, name: &str, trigger: Trigger) {
-        self.supervisor.trigger(name, trigger, self.now);
+        self.supervisor.trigger(name, trigger, "a test", self.now);
         self.perform();
     }
 

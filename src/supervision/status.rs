@@ -161,6 +161,12 @@ pub struct Status {
     pub summary: Summary,
     /// The unit file.
     pub source: String,
+    /// The drop-ins that were merged into it, in the order in which they count.
+    #[serde(default)]
+    pub drop_ins: Vec<String>,
+    /// What triggered it last, in words, if that is why it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triggered_by: Option<String>,
     /// The type's word: auto, simple, forking, oneshot, notify.
     pub kind: String,
     /// The number of the last start; 0 before the first.

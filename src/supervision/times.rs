@@ -42,8 +42,8 @@ pub enum Origin {
     Asked,
     /// A unit that needs it.
     Needed(String),
-    /// A connection, a timer or a path.
-    Triggered,
+    /// A connection, a timer or a path, in words.
+    Triggered(String),
 }
 
 /// A start that waits, before it has begun.
@@ -63,6 +63,14 @@ impl Service {
     /// Who wanted it up last.
     pub const fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
+    }
+
+    /// What triggered it last, in words, if that is why it is wanted.
+    pub fn triggered_by(&self) -> Option<String> {
+        match &self.origin {
+            Some(Origin::Triggered(by)) => Some(by.clone()),
+            Some(Origin::Enabled | Origin::Asked | Origin::Needed(_)) | None => None,
+        }
     }
 
     /// Notes who wants it up.

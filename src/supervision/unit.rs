@@ -23,6 +23,8 @@ pub struct Unit {
     pub name: UnitName,
     /// The file it was read from.
     pub source: Box<Path>,
+    /// The drop-ins that were merged into it, in the order in which they count. Mostly none.
+    pub drop_ins: ThinVec<PathBuf>,
     /// One line for people; empty when the unit has none.
     pub description: Box<str>,
     /// How the service tells that it is up.

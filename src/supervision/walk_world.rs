@@ -305,7 +305,7 @@ impl World {
                 self.pending = activation.is_some_and(|it| it.timers.is_empty());
                 self.begun = None;
                 if self.guard == Guard::Watched {
-                    self.supervisor.trigger("web", Trigger::Fresh, self.now);
+                    self.supervisor.trigger("web", Trigger::Fresh, "a test", self.now);
                     self.perform()?;
                 }
             }
@@ -406,7 +406,7 @@ impl World {
             _ => self.supervisor.guarded(&name, guard, self.now),
         }
         if guard == Guard::Watched && self.pending && !self.cannot_listen {
-            self.supervisor.trigger("web", Trigger::Standing, self.now);
+            self.supervisor.trigger("web", Trigger::Standing, "a test", self.now);
         }
     }
 

@@ -90,6 +90,7 @@ impl Draft {
         let mut unit = Unit {
             name,
             source: file.into(),
+            drop_ins: Vec::new().into(),
             description: self.description.take().unwrap_or_default().into(),
             kind,
             ready: None,

@@ -70,6 +70,24 @@ impl Node<'_> {
         }
     }
 
+    /// The same with texts of its own.
+    pub fn into_owned(self) -> Node<'static> {
+        let value = match self.value {
+            Value::Null => Value::Null,
+            Value::Scalar(text) => Value::Scalar(text.into_owned().into()),
+            Value::List(list) => Value::List(list.into_iter().map(Node::into_owned).collect()),
+            Value::Map(map) => {
+                let entry =
+                    |(key, value): (Node<'_>, Node<'_>)| (key.into_owned(), value.into_owned());
+                Value::Map(map.into_iter().map(entry).collect())
+            }
+        };
+        let raw = self.raw.map(|raw| {
+            Box::new(Written { text: raw.text.into_owned().into(), values: raw.values })
+        });
+        Node { place: self.place, value, raw }
+    }
+
     /// Says that it and all below stand in another file than the first one.
     pub fn move_to(&mut self, file: u32) {
         self.place.file = file;
@@ -114,7 +132,7 @@ pub(super) fn read_any(text: &str) -> Result<Node<'static>, (Option<Place>, Stri
     };
     match serde_yaml::from_str_with_options::<Spanned<Given>>(text, options) {
         Ok(given) => Ok(node(given, text)),
-        Err(error) => Err(explain(&error)),
+        Err(error) => Err(explain(&error, text)),
     }
 }
 
@@ -162,7 +180,7 @@ fn place(at: Location) -> Place {
 }
 
 /// The library's error in the words of this project.
-fn explain(error: &serde_yaml::Error) -> (Option<Place>, String) {
+fn explain(error: &serde_yaml::Error, text: &str) -> (Option<Place>, String) {
     use serde_yaml::Error as E;
     let at = error.location().filter(|at| at.line() > 0);
     let message = match error.without_snippet() {
@@ -179,15 +197,36 @@ fn explain(error: &serde_yaml::Error) -> (Option<Place>, String) {
         }
         E::Budget { .. } | E::AliasReplayLimitExceeded { .. } => too_much(),
         E::RecursiveReferencesRequireWeakTypes { .. } => {
-            "an alias inside its own anchor".to_owned()
+            "an alias inside its own anchor, which never ends; write out what is meant".to_owned()
         }
         _ => {
             let words = error.without_snippet().to_string();
             let words = words.split(" at line ").next().unwrap_or(&words);
-            in_plain_words(words)
+            match at.map(|at| piece(text, place(at))).filter(|_| words.contains("unclosed quote")) {
+                Some(piece) => {
+                    let quote = piece.chars().next().unwrap_or('"');
+                    format!(
+                        "the quote that begins at {piece} is not closed; expected another {quote}"
+                    )
+                }
+                None => in_plain_words(words),
+            }
         }
     };
     (at.map(place), message)
+}
+
+/// What stands at a place, shortly and harmless on a terminal.
+fn piece(text: &str, place: Place) -> String {
+    const LONGEST: usize = 24;
+    let line = usize::try_from(place.line).unwrap_or(1).saturating_sub(1);
+    let column = usize::try_from(place.column).unwrap_or(1).saturating_sub(1);
+    let rest = text.split('\n').nth(line).unwrap_or_default().trim_end().chars().skip(column);
+    let mut shown: String = rest.clone().filter(|c| !c.is_control()).take(LONGEST).collect();
+    if rest.count() > LONGEST {
+        shown.push_str("...");
+    }
+    shown
 }
 
 fn too_much() -> String {
@@ -207,6 +246,7 @@ fn in_plain_words(words: &str) -> String {
         ("unknown anchor", "if the * belongs to the value, put it in quotes"),
         ("illegal placement of ':'", "perhaps a bracket further up is not closed"),
         ("tab", "indent with spaces"),
+        ("unclosed bracket", "expected its closing one further down"),
     ];
     // Inside an alias the library hands on its own limits as text.
     if words.contains("budget breached") || words.contains("alias replay limit") {

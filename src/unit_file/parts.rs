@@ -1,12 +1,15 @@
 //! [`Parts`]: the files that one unit is made of, and what comes of them.
 
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::diagnostic::{Diagnostic, Place, Report, Source};
 use super::node::{self, Node, Value};
 use super::template::{PROBE, Template, own_parameters, split};
-use super::{check_text, checked_name, keys, merge, specifier};
+use super::{MAX_FILE_BYTES, check_text, checked_name, keys, merge, specifier};
 use crate::supervision::unit::Unit;
 
 /// A file with its text, which has been checked to be one.
@@ -78,6 +81,38 @@ impl Parts {
         Ok(Self { name: name.to_owned(), role: Role::Unit, files, own: 1 })
     }
 
+    /// The files that a unit was made of, as they are now; those that are gone are left out. `None`
+    /// if its own is, or one is no text.
+    pub(super) fn again(unit: &Unit) -> Option<Self> {
+        let text = |path: &Path| {
+            let mut bytes = Vec::new();
+            // It was a unit file a moment ago; it may be anything by now.
+            let file =
+                File::open(path).ok().filter(|it| it.metadata().is_ok_and(|it| it.is_file()));
+            file?.take(MAX_FILE_BYTES as u64).read_to_end(&mut bytes).ok()?;
+            Some(Rc::new(Text::new(path.to_owned(), bytes).ok()?))
+        };
+        let mut files = vec![text(&unit.source)?];
+        files.extend(unit.drop_ins.iter().filter_map(|path| text(path)));
+        let name = unit.name.to_string();
+        let of_template =
+            unit.source.file_stem().is_some_and(|stem| stem.as_bytes().ends_with(b"@"))
+                || unit.source.is_symlink();
+        let role = match template_of(&name).filter(|_| of_template) {
+            Some(_) => Role::Instance,
+            None => Role::Unit,
+        };
+        let is_own = |text: &Rc<Text>| {
+            let dir = text.path.parent().and_then(Path::file_name).unwrap_or_default().as_bytes();
+            dir.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b".y"))
+        };
+        let own = match role {
+            Role::Instance => files.iter().skip(1).position(is_own).map(|at| at + 1),
+            Role::Unit | Role::Template => None,
+        };
+        Some(Self { own: own.unwrap_or(files.len()), name, role, files })
+    }
+
     /// The unit's name; a template's ends with `@`.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -113,7 +148,9 @@ impl Parts {
             if self.is_template() {
                 open_places(&root, &mut report.open);
             }
-            keys::read(&root, report).finish(name, &self.files[0].path, report)
+            let mut unit = keys::read(&root, report).finish(name, &self.files[0].path, report)?;
+            unit.drop_ins = self.files().skip(1).map(Path::to_owned).collect();
+            Some(unit)
         });
         match unit.flatten() {
             Some(unit) if wrong.is_empty() => Ok(unit),

@@ -1,14 +1,12 @@
-//! [`Places`]: where in its file each value of a unit stands. A [`Unit`] does not carry them, since
-//! ten thousand units that are well never need them: the file is read again where there is
+//! [`Places`]: where in its files each value of a unit stands. A [`Unit`] does not carry them, since
+//! ten thousand units that are well never need them: the files are read again where there is
 //! something to say about a value that only a look at the machine, or at other units, could tell.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostic, Place, Report, Severity, Source};
 use super::node::{self, Node, Value};
-use super::{MAX_FILE_BYTES, find_unprintable};
+use super::parts::Parts;
 use crate::supervision::unit::Unit;
 
 /// What in a unit is meant: the value of a key, or a part of it.
@@ -41,41 +39,46 @@ impl At {
     }
 }
 
-/// A unit's file, read for its places.
+/// A unit's files, read for its places.
 #[derive(Debug)]
 pub struct Places {
-    file: PathBuf,
-    text: String,
+    /// Its own, then its drop-ins: at least one.
+    files: Vec<(PathBuf, String)>,
     root: Option<Node<'static>>,
 }
 
 impl Places {
-    /// Those of the file that a unit was read from. If it is another or gone by now, what is said
+    /// Those of the files that a unit was read from. If they are others or gone by now, what is said
     /// about the unit has less of a place, or only the file's name.
     #[must_use]
     pub fn of(unit: &Unit) -> Self {
-        let text = read(&unit.source).filter(|text| find_unprintable(text).is_none());
-        Self::in_text(&unit.source, text.unwrap_or_default())
+        let Some(parts) = Parts::again(unit) else {
+            return Self::in_text(&unit.source, String::new());
+        };
+        let (root, _) = parts.with_root(|root, _, _| root.into_owned());
+        let files = parts.files.iter().map(|text| (text.path.clone(), text.text.clone()));
+        Self { files: files.collect(), root }
     }
 
     /// Those of a text.
     #[must_use]
     pub fn in_text(file: &Path, text: String) -> Self {
         let root = node::read_any(&text).ok();
-        Self { file: file.to_owned(), text, root }
+        Self { files: vec![(file.to_owned(), text)], root }
     }
 
     /// What there is to say about a value, with its place.
     #[must_use]
     pub fn diagnostic(&self, severity: Severity, at: &At, message: &str) -> Diagnostic {
-        let sources = [Source { file: &self.file, text: &self.text }];
+        let sources: Vec<Source> =
+            self.files.iter().map(|(file, text)| Source { file, text }).collect();
         let mut report = Report::new(&sources);
         match self.find(at) {
             Some((key, place)) => report.inside(key, |report| report.at(place, message)),
             None => report.at_or_file(None, message),
         }
         let found = report.finish().pop();
-        let found = found.unwrap_or_else(|| Diagnostic::of_file(&self.file, message));
+        let found = found.unwrap_or_else(|| Diagnostic::of_file(&self.files[0].0, message));
         found.about(severity, at.key())
     }
 
@@ -100,7 +103,8 @@ impl Places {
             return Some(node.place);
         }
         let holds = |node: &Node| matches!(&node.value, Value::Scalar(text) if text.contains(part));
-        find_node(value, &holds).map(|node| node.place.narrowed(&self.text, part))
+        let text = |place: Place| &self.files[place.file as usize].1;
+        find_node(value, &holds).map(|node| node.place.narrowed(text(node.place), part))
     }
 }
 
@@ -123,14 +127,6 @@ fn find_node<'a>(
             .iter()
             .find_map(|(name, value)| find_node(name, holds).or_else(|| find_node(value, holds))),
     }
-}
-
-/// The text of a file that was a unit a moment ago.
-fn read(file: &Path) -> Option<String> {
-    let mut text = String::new();
-    let opened = File::open(file).ok().filter(|file| file.metadata().is_ok_and(|m| m.is_file()))?;
-    opened.take(MAX_FILE_BYTES as u64).read_to_string(&mut text).ok()?;
-    Some(text)
 }
 
 #[cfg(test)]

@@ -96,7 +96,10 @@ fn check_shown(parts: &Parts, unit: &Unit) {
     let again = super::parse(&unit.source.with_file_name(format!("{}.yml", unit.name)), &yaml);
     // It may be longer than a file can be, and hold more values than one.
     if yaml.len() < super::MAX_FILE_BYTES / 2 {
-        let again = again.map(|again| Unit { source: unit.source.clone(), ..again });
+        let again = again.map(|again| {
+            let (source, drop_ins) = (unit.source.clone(), unit.drop_ins.clone());
+            Unit { source, drop_ins, ..again }
+        });
         assert_eq!(again.as_ref(), Ok(unit), "{yaml}");
     }
 }

@@ -89,6 +89,8 @@ fn status(name: &str, state: StateWord) -> Status {
     Status {
         summary: summary(name, state),
         source: format!("/etc/yml-services/{name}.yml"),
+        drop_ins: vec![],
+        triggered_by: None,
         kind: "auto".into(),
         start: 1,
         first_pid: None,
@@ -218,6 +220,7 @@ fn nodes() -> Vec<Node> {
         wanted: true,
         origin: Some("enabled".into()),
         needed_by: None,
+        triggered_by: None,
         last_order: String::new(),
         enabled: true,
         needs: vec![],

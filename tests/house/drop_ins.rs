@@ -29,6 +29,8 @@ fn later_directories_change_and_mask_what_earlier_ones_say() {
     let gone = house.slc(&["start", "gone"]);
     assert_eq!(gone.code, Some(4));
     assert!(gone.err.contains("it is masked by"), "{gone:?}");
+    let status = house.slc_done(&["status", "app"]);
+    assert!(status.contains(&format!("\n  Drop-in    {more}/app.yml.d/b.yml\n")), "{status}");
     let version = house.slc_done(&["version"]);
     let both = format!("{}:{more}", house.path("units").display());
     assert!(version.contains(&both), "{version}");

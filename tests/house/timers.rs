@@ -41,6 +41,11 @@ fn what_is_due_again_and_again_runs_again_and_again() {
         assert!(timer["last"].as_u64() < timer["next"].as_u64(), "{timer}");
         assert_eq!(timer["result"], "completed");
     }
+    for (unit, by) in [("every", "its timer, every 1s"), ("calendar", "its timer, *:*:*")] {
+        assert_eq!(house.status(unit).triggered_by.as_deref(), Some(by));
+        let status = house.slc(&["status", unit]).out;
+        assert!(status.contains(&format!("\n  Trigger    {by}\n")), "{status}");
+    }
     let waits = timer(&house, "cron");
     assert!(waits["next"].is_u64(), "{waits}");
     let listed = house.slc_done(&["list", "--timers"]);

@@ -89,6 +89,7 @@ fn each_key() -> Vec<(&'static str, Unit)> {
         ("cpus", limits(|it| it.milli_cpus = Some(1_500))),
         ("pid_file", Unit { pid_file: Some(Path::new("/run/p").into()), ..unit() }),
         ("delegate", Unit { delegate: true, ..unit() }),
+        ("(drop-ins)", Unit { drop_ins: vec!["/etc/w.yml.d/a.yml".into()].into(), ..unit() }),
         ("environment.A", process(|it| it.environment = vec![("A".into(), "1".into())])),
         ("env_file", process(|it| it.env_files.clone_from(&env_files))),
         ("working_dir", process(|it| it.working_dir = Some("/srv".into()))),
