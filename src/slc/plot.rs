@@ -187,14 +187,13 @@ impl Picture {
                 (to - from).max(1.5)
             );
         }
-        if let Some((end, took)) = label(node) {
-            // Behind the work, on the pale bar of being up or on paper.
-            let _ = writeln!(
-                out,
-                "<text class=\"took\" x=\"{:.1}\" y=\"{text}\">{took}</text>",
-                self.x(end) + 6.0
-            );
-        }
+        // Behind the work, on the pale bar of being up or on paper.
+        let (end, took) = label(node, self.now);
+        let _ = writeln!(
+            out,
+            "<text class=\"took\" x=\"{:.1}\" y=\"{text}\">{took}</text>",
+            self.x(end) + 6.0
+        );
         out.push_str("</g>\n");
     }
 
@@ -218,8 +217,13 @@ impl Picture {
             x += 20 + words.len() as u64 * 6 + 28;
         }
         if !boot.later.is_empty() {
-            let names: Vec<&str> =
-                boot.later.iter().take(6).map(|node| node.name.as_str()).collect();
+            let mut room: usize = 100;
+            let mut fits = |name: &String| {
+                room = room.saturating_sub(name.chars().count() + 2);
+                room > 0
+            };
+            let names = boot.later.iter().map(|node| short(&node.name));
+            let names: Vec<String> = names.take_while(&mut fits).collect();
             let more = match boot.later.len().saturating_sub(names.len()) {
                 0 => String::new(),
                 more => format!(" and {more} more"),
@@ -262,13 +266,12 @@ fn bars(node: &Node, now: u64) -> Vec<Bar> {
     bars
 }
 
-/// Where the time stands that a unit took, and what it says.
-fn label(node: &Node) -> Option<(u64, String)> {
-    let began = node.began?;
-    match (node.up, node.state) {
-        (Some(up), _) => Some((up, exact(up.saturating_sub(began)))),
-        (None, StateWord::Starting) => None,
-        (None, state) => Some((node.since.max(began), state.to_string())),
+/// Where the text of a unit stands, and what it says: the time that it took, or where it has come to.
+fn label(node: &Node, now: u64) -> (u64, String) {
+    match (node.began, node.up, node.state) {
+        (Some(began), Some(up), _) => (up, exact(up.saturating_sub(began))),
+        (None, ..) | (_, None, StateWord::Starting) => (now, node.state.to_string()),
+        (Some(began), None, state) => (node.since.max(began), state.to_string()),
     }
 }
 
@@ -330,7 +333,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::chain::tests::{node, plain, web};
-    use super::{bars, draw, round, step};
+    use super::{bars, draw, label, round, step};
     use crate::supervision::status::StateWord;
 
     #[test]
@@ -347,6 +350,15 @@ mod tests {
         for (open, close) in [("<g>", "</g>"), ("<text", "</text>"), ("<title>", "</title>")] {
             assert_eq!(drawn.matches(open).count(), drawn.matches(close).count(), "{open}");
         }
+        for at in 0..40 {
+            let mut late = web.units.last().expect("much-later").clone();
+            late.name = format!("much-later-with-a-long-name-{at}");
+            web.units.push(late);
+        }
+        let drawn = draw(&web, false, &plain());
+        let line = drawn.lines().find(|line| line.contains("started later")).expect("the line");
+        assert!(line.contains(" and 38 more</text>") && line.len() < 200, "{line}");
+        web.units.truncate(5);
         let all = draw(&web, true, &plain());
         assert!(all.contains(">much-later</text>") && !all.contains("not drawn"));
     }
@@ -359,10 +371,14 @@ mod tests {
         assert_eq!(bars(&failed, 900), [&all[..], &[("up", 400, 900)]].concat());
         (failed.up, failed.state, failed.since) = (None, StateWord::Failed, 500);
         assert_eq!(bars(&failed, 900)[2], ("failed", 300, 500));
+        assert_eq!(label(&failed, 900), (500, "failed".into()));
         failed.state = StateWord::Starting;
         assert_eq!(bars(&failed, 900)[2], ("starting", 300, 900));
+        assert_eq!(label(&failed, 900), (900, "starting".into()));
         (failed.due, failed.state) = (None, StateWord::Blocked);
         assert_eq!(bars(&failed, 900), [("blocked", 500, 900)]);
+        failed.began = None;
+        assert_eq!(label(&failed, 900), (900, "blocked".into()));
     }
 
     #[test]
