@@ -285,3 +285,72 @@ fn an_independent_varlink_client_understands_us() {
     let (code, out, err) = ended(client.output().unwrap());
     assert_eq!((code, out.as_str()), (0, "all right\n"), "{err}");
 }
+
+/// A directory with a home in it, and the search path with `slc` on it.
+fn shell_home() -> (tempfile::TempDir, String) {
+    let slc = std::path::Path::new(env!("CARGO_BIN_EXE_slc"));
+    let path = format!("{}:/usr/bin:/bin", slc.parent().unwrap().display());
+    (tempfile::tempdir().unwrap(), path)
+}
+
+/// What a shell writes that runs this script, with the service's units to complete.
+fn of_shell(service: &Service, shell: &[&str], script: &str) -> String {
+    let (home, path) = shell_home();
+    // A completion that waits for keys would wait for ever.
+    let output = Command::new("timeout")
+        .args(["60", shell[0]])
+        .args(&shell[1..])
+        .args(["-c", script])
+        .env_clear()
+        .envs([("PATH", path.as_str()), ("TERM", "dumb"), ("LC_ALL", "C.UTF-8")])
+        .envs([("HOME", home.path()), ("TREEWARD_SOCKET", &service.socket())])
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (code, out, err) = ended(output);
+    assert_eq!(code, 0, "{out}\n{err}");
+    out
+}
+
+#[test]
+#[ignore = "needs fish"]
+fn fish_completes_commands_options_and_units() {
+    let service = Service::new();
+    let complete = |words: &str| {
+        let script = format!("slc completions fish | source; complete -C '{words}'");
+        let out = of_shell(&service, &["fish", "--no-config"], &script);
+        out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(complete("slc st"), ["start", "status", "stop"]);
+    assert_eq!(complete("slc list --ti"), ["--timeout", "--timers"]);
+    let units = complete("slc status ");
+    assert!(units.iter().any(|unit| unit == "nginx"), "{units:?}");
+    assert_eq!(complete("slc status ngi"), ["nginx"]);
+}
+
+#[test]
+#[ignore = "needs zsh"]
+fn zsh_completes_commands_options_and_units() {
+    let service = Service::new();
+    // A shell at a terminal of its own gets the words and a TAB; what becomes of them is what its
+    // line holds then, which a widget writes down. Each step waits for what the last one has written.
+    let script = r#"
+        mkdir functions; slc completions zsh > functions/_slc; zsh -n functions/_slc || exit 1
+        zmodload zsh/zpty
+        zpty inner zsh -f -i
+        zpty -w inner "PS1=; fpath=($PWD/functions \$fpath); autoload -Uz compinit; compinit -u -D; \
+            note() { print -r -- \$BUFFER >> lines; BUFFER=; zle -I; print WRIT''TEN }; \
+            zle -N note; bindkey '^X' note; unsetopt list_beep auto_list; print REA''DY"
+        zpty -r -m inner seen '*READY*' || exit 1
+        for words in 'slc restar' 'slc list --sock' 'slc status ngi'; do
+            zpty -w -n inner "$words"$'\t\x18'
+            zpty -r -m inner seen '*WRITTEN*' || exit 1
+        done
+        zpty -d inner
+        cat lines
+    "#;
+    let out = of_shell(&service, &["zsh", "-f"], script);
+    let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
+    assert_eq!(lines, ["slc restart", "slc list --socket", "slc status nginx"], "{out}");
+}
