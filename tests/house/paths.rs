@@ -21,7 +21,8 @@ fn a_file_that_appears_starts_a_service_also_where_its_directory_is_missing() {
     assert!(listed.contains("a/b/flag  exists   starts it  web   down"), "{listed}");
     fs::create_dir_all(house.path("a/b")).expect("mkdir");
     house.write("a/b/flag", "");
-    house.wait_state("web", StateWord::Up, PATIENCE);
+    let by = house.wait_state("web", StateWord::Up, PATIENCE).triggered_by.unwrap_or_default();
+    assert!(by.ends_with("a/b/flag exists"), "{by}");
     fs::remove_file(house.path("a/b/flag")).expect("remove");
     armed(&house, "web");
     // What came while nobody looked is seen by the next supervisor.

@@ -165,7 +165,12 @@ fn the_first_connection_starts_a_service_and_its_idle_end_leaves_the_socket_open
     assert!(house.slc_done(&["list", "--sockets"]).contains("starts it"));
 
     let first = ask(port).expect("an answer");
-    assert_eq!(house.wait_state("server", StateWord::Up, PATIENCE).start, 1);
+    let status = house.wait_state("server", StateWord::Up, PATIENCE);
+    assert_eq!(status.start, 1);
+    let by = format!("a connection to 127.0.0.1:{port}");
+    assert_eq!(status.triggered_by.as_ref(), Some(&by));
+    let why = house.slc_done(&["why", "server"]);
+    assert!(why.contains(&format!("wanted up: triggered by {by}\n")), "{why}");
     let again = ask(port).expect("an answer");
     assert_eq!(pid(&first), pid(&again));
     let status = house.wait_state("server", StateWord::Down, PATIENCE);
@@ -182,7 +187,8 @@ fn the_first_connection_starts_a_service_and_its_idle_end_leaves_the_socket_open
     let status = house.status("server");
     assert!(status.summary.why.starts_with("asked to stop"), "{}", status.summary.why);
     house.slc_done(&["start", "server"]);
-    assert_eq!(house.status("server").summary.state, StateWord::Up);
+    let status = house.status("server");
+    assert_eq!((status.summary.state, status.triggered_by), (StateWord::Up, None));
     ask(port).expect("an answer");
 }
 
