@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::diff;
 use super::plan::{Deed, Found, Plan, Wish};
-use super::rig::{Rig, after, named, need, needing};
+use super::rig::{Rig, after, against, named, need, needing, on_demand, with_hooks};
 use super::status::{Problem, StateWord};
 use super::unit::{Condition, Kind, Limits, RestartPolicy, Unit};
 use super::{Order, Want};
@@ -87,6 +88,10 @@ fn where_one_unit_is_wrong_nothing_is_done_but_for_units_that_are_named() {
     let plan = rig.supervisor.plan(&found, &wish(&[]));
     assert_eq!(told(&plan), ["c start", "wrong: a"], "a bad file is no file that is gone");
     assert!(rig.take_done().is_empty() && rig.supervisor.service("c").is_none());
+    assert!(rig.supervisor.plan(&found, &wish(&["c"])).is_sound());
+    // The unit that it had is there for those that need it.
+    let found = Found { units: vec![Arc::new(needing(named("d"), &["a"]))], ..found };
+    assert_eq!(told(&rig.supervisor.plan(&found, &wish(&[]))), ["d start", "wrong: a"]);
 
     for units in [circle, lonely] {
         assert_eq!(told(&rig.plan(&units, &wish(&["c"]))), ["c start"]);
@@ -275,7 +280,8 @@ fn a_file_that_comes_back_while_its_service_ends_starts_it_again() {
     rig.supervisor.load(Vec::new(), rig.now);
     assert_eq!(rig.word("a"), StateWord::Starting);
     assert_eq!(told(&rig.plan(&[], &wish(&[]))), ["a stop"]);
-    rig.reload(&[Unit { description: "back".into(), ..named("a") }], &wish(&[]));
+    let back = Unit { description: "back".into(), ..named("a") };
+    assert_eq!(told(&rig.reload(&[back], &wish(&[]))), ["a change"]);
     assert_eq!(rig.supervisor.service("a").unwrap().want(), Want::Up);
     assert_eq!(rig.word("a"), StateWord::Starting);
 }
@@ -303,4 +309,79 @@ fn what_goes_is_stopped_after_those_that_need_it() {
     assert_eq!(rig.take_done(), ["signal db"]);
     rig.exit("db", 0, false);
     assert!(rig.supervisor.services().next().is_none());
+}
+
+#[test]
+fn one_that_comes_back_ends_nobody_that_runs_in_its_place() {
+    let b = || against(named("b"), &["a"]);
+    let mut rig = Rig::new(vec![named("a"), b()]);
+    rig.bring_up("a");
+    rig.reload(&[b()], &wish(&[]));
+    rig.ask(Order::Start, "b");
+    rig.take_done();
+    rig.reload(&[named("a"), b()], &wish(&[]));
+    rig.exit("a", 0, false);
+    assert_eq!(rig.take_done(), ["begin b"]);
+    assert_eq!(rig.word("a"), StateWord::Down);
+}
+
+#[test]
+fn a_change_touches_what_it_is_about_and_nothing_else() {
+    // A new need of a living service counts from its next start, and limits where there are any.
+    let mut rig = Rig::new(vec![named("a"), named("b"), named("c")]);
+    rig.bring_up("a");
+    rig.take_done();
+    let limits = Arc::new(Limits { pids: Some(7), ..Limits::default() });
+    let limited = Unit { limits, ..named("c") };
+    rig.reload(&[needing(named("a"), &["b"]), named("b"), limited], &wish(&[]));
+    assert_eq!(rig.take_done(), [""; 0]);
+    // One that was never started says why it is not.
+    let off = Unit { enabled: false, ..named("b") };
+    rig.reload(&[named("a"), off.clone()], &wish(&["b"]));
+    assert_eq!(rig.why("b"), Rig::new(vec![off]).why("b"));
+    // A step before a start belongs to those that have run already.
+    let (old, new) = (with_hooks(named("a"), 1, 0, 0), with_hooks(named("a"), 2, 1, 1));
+    let hooks = diff::in_place(&old, &new).hooks;
+    assert_eq!(hooks.start_pre, old.hooks.start_pre);
+    assert_eq!((hooks.start_post.len(), &hooks.stop_post), (0, &new.hooks.stop_post));
+}
+
+#[test]
+fn a_limit_that_is_taken_away_and_a_pause_that_is_over_hold_nobody_up() {
+    let notify = Unit { kind: Kind::Notify, ..named("a") };
+    let mut rig = Rig::new(vec![notify.clone()]);
+    rig.ask(Order::Start, "a");
+    rig.execute("a");
+    rig.reload(&[Unit { start_timeout: None, ..notify.clone() }], &wish(&[]));
+    assert_eq!(rig.supervisor.deadline(), None);
+    rig.exit("a", 1, false);
+    assert_eq!(rig.word("a"), StateWord::Waiting);
+    rig.now += 1_000;
+    rig.reload(&[with(notify, |unit| Arc::make_mut(&mut unit.restart).delay = 60_000)], &wish(&[]));
+    rig.pass(0);
+    assert_eq!(rig.word("a"), StateWord::Starting);
+}
+
+#[test]
+fn work_that_is_done_is_undone_when_its_file_goes() {
+    let done = Unit { kind: Kind::Oneshot { remain_after_exit: true }, ..named("db") };
+    let mut rig = Rig::new(vec![needing(named("a"), &["db"]), done]);
+    rig.ask(Order::Start, "a");
+    rig.execute("db");
+    rig.exit("db", 0, false);
+    rig.execute("a");
+    // Also while it is to be undone already, and waits for those that need it.
+    for _ in 0..2 {
+        assert_eq!(rig.word("db"), StateWord::Done);
+        assert_eq!(told(&rig.plan(&[], &wish(&[]))), ["a stop", "db stop"]);
+        rig.ask(Order::Stop, "db");
+    }
+}
+
+#[test]
+fn an_address_is_not_taken_from_a_unit_that_is_not_named() {
+    let mut rig = Rig::new(vec![on_demand(named("b"))]);
+    let units = [on_demand(named("a")), on_demand(named("b"))];
+    let plan = rig.reload(&units, &wish(&["a"]));
+    assert_eq!(told(&plan), ["a start", "wrong: a"]);
 }
