@@ -272,3 +272,10 @@ fn a_needs_b_that_is_started_by_a_connection_and_needs_c() {
     units[2].enabled = false;
     walk_well(units, DEPTH - 1);
 }
+
+#[test]
+fn a_needs_b_that_a_connection_starts_with_hooks_and_a_condition_and_that_conflicts_with_c() {
+    let b = on_demand(with_condition(with_hooks(named("b"), 1, 0, 1)));
+    let c = Unit { enabled: false, ..named("c") };
+    walk_well([needing(named("a"), &["b"]), against(b, &["c"]), c], DEPTH);
+}

@@ -8,7 +8,7 @@
 
 #![allow(clippy::print_stdout)] // How many worlds were tried is worth telling.
 
-use super::rig::unit;
+use super::rig::{unit, with_hooks};
 use super::service::State;
 use super::status::StateWord;
 use super::unit::{
@@ -239,4 +239,17 @@ fn every_order_of_events_keeps_the_promises_of_a_written_readiness() {
     walk_well(&unit, 8);
     let unit = Unit { kind: Kind::Forking, ready: Some(Ready::Log("up".into()).into()), ..unit };
     walk_well(&unit, 8);
+}
+
+/// An end for its health is cleared up after like every other.
+#[test]
+fn every_order_of_events_keeps_the_promises_of_a_health_check_before_a_hook() {
+    let health = check(OnFailure::Restart);
+    walk_well(&with_hooks(Unit { health, ..unit() }, 0, 0, 1), 8);
+}
+
+#[test]
+fn every_order_of_events_keeps_the_promises_of_hooks_around_a_check_for_readiness() {
+    let (ready, health) = (polled().map(Box::new), check(OnFailure::Stop));
+    walk_well(&with_hooks(Unit { kind: Kind::Simple, ready, health, ..unit() }, 1, 1, 1), 9);
 }
