@@ -248,11 +248,13 @@ impl Leaf {
         Some(record)
     }
 
-    /// Whether a process that was to leave a mark was born here and went on to its program. Without
-    /// it the program was not executed.
+    /// The process that was to leave a mark, was born here and went on to its program; it may have
+    /// ended since. Without a mark the program was not executed.
     #[must_use]
-    pub fn is_marked(&self) -> bool {
-        self.c_path().is_ok_and(|path| sys::get_xattr(&path, MARK, &mut []).is_ok())
+    pub fn mark(&self) -> Option<u32> {
+        let mut pid = [0; size_of::<u32>()];
+        let length = sys::get_xattr(&self.c_path().ok()?, MARK, &mut pid).ok()?;
+        (length == pid.len()).then(|| u32::from_ne_bytes(pid))
     }
 
     fn c_path(&self) -> Result<CString, Errno> {

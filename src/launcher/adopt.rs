@@ -120,10 +120,16 @@ impl Launcher {
                 group.start > number || (group.start == number && !group.state.is_alive())
             });
         let to_come = group.filter(|group| group.start == number && group.state.is_alive());
-        let newborn = newborn(&record, &leaf);
+        let mark = leaf.mark();
+        let newborn = match (&record, mark, leaf.members().as_deref()) {
+            (None, Some(pid), _) => Some(pid),
+            // The only process of a leaf that nobody wrote on is the one that was born there.
+            (None, None, Ok(&[pid])) => Some(pid),
+            _ => None,
+        };
         // A first process that went on to its program is not run a second time.
         let to_come = to_come.map(|it| match it.step.as_deref() {
-            Some(Step::First) if leaf.is_marked() => Record { step: None, ..it },
+            Some(Step::First) if mark.is_some() => Record { step: None, ..it },
             _ => it,
         });
         let record = record.or(to_come);
@@ -233,14 +239,6 @@ pub(super) fn log_problems(problems: &[Problem], consequence: &str) {
         if problems[..at].iter().all(|earlier| earlier.text != problem.text) {
             log::error!("{} {consequence}:\n{}", problem.name, problem.text);
         }
-    }
-}
-
-/// The only process of a leaf that nobody wrote on is the one that was born there.
-fn newborn(record: &Option<Record>, leaf: &Leaf) -> Option<Pid> {
-    match (record, leaf.members().as_deref()) {
-        (None, Ok(&[pid])) => Some(pid),
-        _ => None,
     }
 }
 

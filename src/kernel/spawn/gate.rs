@@ -73,9 +73,13 @@ pub(super) fn wait_before((reading, writing): (RawFd, RawFd)) -> Result<(), Errn
     }
 }
 
-/// Writes on the leaf that a process was born there which goes on to its program. Where attributes
-/// are refused nothing is known of it, as before.
+/// Writes on the leaf which process was born there and goes on to its program. Where attributes are
+/// refused nothing is known of it, as before.
 pub(super) fn leave_mark(leaf: RawFd) {
-    // SAFETY: a C string, and no value.
-    let _ = unsafe { libc::fsetxattr(leaf, MARK.as_ptr(), std::ptr::null(), 0, 0) };
+    // SAFETY: no arguments.
+    let pid = unsafe { libc::getpid() };
+    // SAFETY: a C string, and the bytes of an integer.
+    let _ = unsafe {
+        libc::fsetxattr(leaf, MARK.as_ptr(), (&raw const pid).cast(), size_of_val(&pid), 0)
+    };
 }

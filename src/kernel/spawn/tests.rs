@@ -387,7 +387,7 @@ fn a_child_behind_a_gate_runs_when_it_is_opened_and_never_when_it_is_shut() {
         };
         let end = bury_when_dead(child.pid).unwrap();
         assert_eq!((end, batch.report(child.line, true)), expected);
-        assert_eq!(leaf.is_marked(), is_opened);
+        assert_eq!(leaf.mark(), is_opened.then_some(child.pid));
         leaf.remove().unwrap();
     }
 }
