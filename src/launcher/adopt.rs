@@ -120,13 +120,8 @@ impl Launcher {
                 group.start > number || (group.start == number && !group.state.is_alive())
             });
         let to_come = group.filter(|group| group.start == number && group.state.is_alive());
-        let mark = leaf.mark();
-        let newborn = match (&record, mark, leaf.members().as_deref()) {
-            (None, Some(pid), _) => Some(pid),
-            // The only process of a leaf that nobody wrote on is the one that was born there.
-            (None, None, Ok(&[pid])) => Some(pid),
-            _ => None,
-        };
+        let is_unwritten = record.is_none();
+        let mark = if is_unwritten { leaf.mark() } else { None };
         // A first process that went on to its program is not run a second time.
         let to_come = to_come.map(|it| match it.step.as_deref() {
             Some(Step::First) if mark.is_some() => Record { step: None, ..it },
@@ -138,8 +133,8 @@ impl Launcher {
             return None;
         }
         let mut record = record.unwrap_or_else(|| unknown(number, now));
-        if record.step.is_none() {
-            record.first = record.first.or(newborn);
+        if is_unwritten && record.step.is_none() {
+            record.first = record.first.or(mark).or_else(|| only_member(&leaf));
         }
         for known in [&mut record.first, &mut record.main, &mut record.control] {
             *known = known.filter(|pid| leaf.contains(*pid));
@@ -239,6 +234,14 @@ pub(super) fn log_problems(problems: &[Problem], consequence: &str) {
         if problems[..at].iter().all(|earlier| earlier.text != problem.text) {
             log::error!("{} {consequence}:\n{}", problem.name, problem.text);
         }
+    }
+}
+
+/// The only process of a leaf: where nobody wrote on the leaf, the one that was born there.
+fn only_member(leaf: &Leaf) -> Option<Pid> {
+    match leaf.members().as_deref() {
+        Ok(&[pid]) => Some(pid),
+        _ => None,
     }
 }
 

@@ -204,6 +204,8 @@ impl Launcher {
         // that is not known would be run a second time beside itself.
         let service = self.supervisor.service(key.0.as_str());
         let is_beside = service.is_some_and(|it| matches!(it.state(), State::Finishing { .. }));
+        let is_marked =
+            role == Role::First && service.is_some_and(|it| it.unit().starts_in_steps());
         let gate = is_beside.then(Gate::new).transpose()?;
         let output = self.lane.output(key.0.as_str())?;
         let alone = self.supervisor.has_dependents(key.0.as_str());
@@ -222,9 +224,6 @@ impl Launcher {
             }
         };
         let out = Some(output.fifo.as_fd());
-        let service = self.supervisor.service(key.0.as_str());
-        let is_marked =
-            role == Role::First && service.is_some_and(|it| it.unit().starts_in_steps());
         let given = Given { sockets: &sockets, gate: gate.as_ref(), is_marked };
         let child = spawn::spawn_with(batch, prepared, dir.as_fd(), out, given, how);
         self.lane.keep(key.0.as_str(), output, now);

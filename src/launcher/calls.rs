@@ -400,16 +400,15 @@ impl Launcher {
         let signal_name = SignalName(signal);
         log::info!("{unit}: {signal_name} to {who} asked for by pid {by} (user {uid})");
         let main = service.and_then(|service| service.main_pid());
+        let leaf = entry.leaf(&self.tree);
         let sent = match (who, main) {
-            (Who::All, _) => entry.leaf(&self.tree).signal_all(signal, false),
-            (Who::Pid(pid), _) | (Who::Main, Some(pid)) => {
-                match entry.leaf(&self.tree).signal_member(pid, signal) {
-                    Ok(false) => {
-                        return Err(refused(format!("process {pid} is not one of its processes")));
-                    }
-                    sent => sent.map(usize::from),
+            (Who::All, _) => leaf.signal_all(signal, false),
+            (Who::Pid(pid), _) | (Who::Main, Some(pid)) => match leaf.signal_member(pid, signal) {
+                Ok(false) => {
+                    return Err(refused(format!("process {pid} is not one of its processes")));
                 }
-            }
+                sent => sent.map(usize::from),
+            },
             (Who::Main, None) => {
                 return Err(refused(crate::supervision::Refusal::NoMain.to_string()));
             }

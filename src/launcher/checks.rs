@@ -1,11 +1,11 @@
 //! Checks: looks at a service from outside, for its readiness and its health.
 //!
 //! Ports and pages are looked at by sockets that the loop polls. A command runs in a cgroup of its
-//! own beside the leaf, `services/UNIT/START.check.NUMBER.TIME.TOKEN`. So it never counts as the service: one
-//! whose only living process is its check is not alive. It has the unit's limits, because those are
-//! set on the cgroup above both. It is ended by killing that cgroup, which touches nobody else, and
-//! none is used twice (the kernel kills what is born in one that was killed). A supervisor that takes
-//! over kills and removes what it finds there.
+//! own beside the leaf, `services/UNIT/START.check.NUMBER.TIME.TOKEN`. So it never counts as the
+//! service: one whose only living process is its check is not alive. It has the unit's limits, because
+//! those are set on the cgroup above both. It is ended by killing that cgroup, which touches nobody
+//! else, and none is used twice (the kernel kills what is born in one that was killed). A supervisor
+//! that takes over kills and removes what it finds there.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

@@ -103,8 +103,8 @@ impl Launcher {
         let unit = service.unit();
         let life = service.life();
         let entry = life.and_then(|life| self.leaves.get(name, life.start));
-        let members =
-            entry.and_then(|entry| entry.leaf(&self.tree).members().ok()).unwrap_or_default();
+        let leaf = entry.map(|entry| entry.leaf(&self.tree));
+        let members = leaf.as_ref().and_then(|leaf| leaf.members().ok()).unwrap_or_default();
         let group = self.tree.group_path(name.as_str());
         let obstacles = self.supervisor.obstacles(name.as_str()).into_iter();
         let waiting_for = obstacles.filter_map(|obstacle| obstacle.unit().map(ToString::to_string));
@@ -117,7 +117,7 @@ impl Launcher {
             kind: unit.kind.word().to_owned(),
             start: service.starts(),
             first_pid: life.and_then(Life::first_pid),
-            leaf: entry.map(|entry| entry.leaf(&self.tree).path().display().to_string()),
+            leaf: leaf.map(|leaf| leaf.path().display().to_string()),
             status_text: life.map(|life| life.words().status_text.clone()).unwrap_or_default(),
             health_text: health_text(service),
             last_exit: self.last_exit(name, service),

@@ -229,8 +229,8 @@ impl Launcher {
         let first = life.first_pid().filter(|first| life.first == First::Running(*first));
         let main = service.main_pid().filter(|main| Some(*main) != first);
         // A zombie still names the leaf that it died in.
-        let moved =
-            first.into_iter().chain(main).filter(|pid| !entry.leaf(&self.tree).contains(*pid));
+        let leaf = entry.leaf(&self.tree);
+        let moved = first.into_iter().chain(main).filter(|pid| !leaf.contains(*pid));
         for process in process::read_many(&moved.collect::<Vec<_>>(), 2) {
             let Some(to) = membership::cgroup_of(process.pid).filter(|to| !to.removed) else {
                 continue;
@@ -264,7 +264,8 @@ impl Launcher {
     fn take_notification(&mut self, message: &Message, now: Moment) {
         let Some((name, start)) = self.sender_of(message) else { return };
         let Some(entry) = self.leaves.get(&name, start) else { return };
-        let notice = parse_notice(&message.text, |pid| entry.leaf(&self.tree).contains(pid));
+        let leaf = entry.leaf(&self.tree);
+        let notice = parse_notice(&message.text, |pid| leaf.contains(pid));
         self.supervisor.handle(name.as_str(), start, Event::Notified(notice), now);
     }
 

@@ -173,10 +173,6 @@ fn hooks_in_place(current: &Arc<Hooks>, newest: &Arc<Hooks>) -> Arc<Hooks> {
     Arc::new(Hooks { stop_post: newest.stop_post.clone(), ..(**current).clone() })
 }
 
-fn paths(paths: &[std::path::PathBuf]) -> String {
-    paths.iter().map(|it| path(it)).collect::<Vec<_>>().join(", ")
-}
-
 /// A key, when a change of it counts, and its value.
 type Key = (String, When, String);
 
@@ -213,7 +209,7 @@ fn keys(unit: &Unit) -> Vec<Key> {
     let Limits { memory_bytes, pids, milli_cpus } = &**limits;
     let mut keys = Keys(Vec::new());
     keys.at_once("(file)", Some(path(source)));
-    keys.at_once("(drop-ins)", (!drop_ins.is_empty()).then(|| paths(drop_ins)));
+    keys.at_once("(drop-ins)", list(drop_ins.iter().map(|it| path(it))));
     keys.at_once("description", (!description.is_empty()).then(|| description.to_string()));
     keys.at_start("command", Some(words(&command.to_vec())));
     keys.at_start("type", Some(kind.word().to_owned()));

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::activation::{Activation, Guard, Trigger};
 use super::condition::Looked;
 use super::record::Record;
-use super::service::State;
+use super::rig::perform_all;
+use super::service::{Service, State};
 use super::status::{HealthWord, StateWord};
 use super::supervisor::Supervisor;
 use super::unit::{Condition, Kind, Unit};
@@ -240,15 +241,7 @@ impl World {
 
     /// Does what the supervisor asks for, and checks what may be done.
     fn perform(&mut self) -> Result<(), String> {
-        loop {
-            let actions = self.supervisor.take_actions();
-            if actions.is_empty() {
-                break;
-            }
-            for action in actions {
-                self.perform_one(action)?;
-            }
-        }
+        perform_all(self, |world| &mut world.supervisor, Self::perform_one)?;
         let (taken, waiting) = self.supervisor.turns();
         if self.most != 0 && taken.len() > self.most {
             return Err(format!("{taken:?} have a turn"));
@@ -302,8 +295,7 @@ impl World {
                 self.supervisor.guarded(&unit.name, guard, self.now);
             }
             Action::Save { name } => {
-                let record =
-                    self.supervisor.service(name.as_str()).map(super::service::Service::record);
+                let record = self.supervisor.service(name.as_str()).map(Service::record);
                 self.saved.extend(record.map(|record| (name.to_string(), record)));
             }
             Action::Look { unit, number } => {

@@ -13,12 +13,31 @@ use super::condition::{Entry, Looked, PathIs, Test, What};
 use super::hooks::{Hook, Hooks};
 use super::name::UnitName;
 use super::record::Record;
+use super::service::Service;
 use super::status::StateWord;
 use super::supervisor::Supervisor;
 use super::timers::{Timer, When};
 use super::unit::{Condition, Kind, Need, Restart, Stop, Unit};
 use super::why::Exit;
 use super::{Action, Event, Moment, Notice, Order, Pid, Role};
+
+/// Has a world do what its supervisor asks for, until that asks for nothing more or the world breaks
+/// a promise.
+pub fn perform_all<W>(
+    world: &mut W,
+    supervisor: fn(&mut W) -> &mut Supervisor,
+    one: fn(&mut W, Action) -> Result<(), String>,
+) -> Result<(), String> {
+    loop {
+        let actions = supervisor(world).take_actions();
+        if actions.is_empty() {
+            return Ok(());
+        }
+        for action in actions {
+            one(world, action)?;
+        }
+    }
+}
 
 /// A plain unit for tests.
 pub fn unit() -> Unit {
@@ -298,15 +317,11 @@ impl Rig {
     }
 
     pub fn perform(&mut self) {
-        loop {
-            let actions = self.supervisor.take_actions();
-            if actions.is_empty() {
-                return;
-            }
-            for action in actions {
-                self.perform_one(action);
-            }
-        }
+        let one = |rig: &mut Self, action| {
+            rig.perform_one(action);
+            Ok(())
+        };
+        perform_all(self, |rig| &mut rig.supervisor, one).unwrap();
     }
 
     fn perform_one(&mut self, action: Action) {
@@ -344,8 +359,7 @@ impl Rig {
                 }
             }
             Action::Save { name } => {
-                let record =
-                    self.supervisor.service(name.as_str()).map(super::service::Service::record);
+                let record = self.supervisor.service(name.as_str()).map(Service::record);
                 self.saved.extend(record.map(|record| (name.to_string(), record)));
             }
             Action::SetLimits { unit } => self.done.push(format!("limits {}", unit.name)),

@@ -2,7 +2,8 @@
 //! then.
 
 use super::activation::Guard;
-use super::service::State;
+use super::rig::perform_all;
+use super::service::{Service, State};
 use super::status::StateWord;
 use super::walk_world::World;
 use super::{Action, Event, Role};
@@ -10,15 +11,7 @@ use super::{Action, Event, Role};
 impl World {
     /// Does what the supervisor asks for, and checks the invariants.
     pub(super) fn perform(&mut self) -> Result<(), String> {
-        loop {
-            let actions = self.supervisor.take_actions();
-            if actions.is_empty() {
-                break;
-            }
-            for action in actions {
-                self.perform_one(action)?;
-            }
-        }
+        perform_all(self, |world| &mut world.supervisor, Self::perform_one)?;
         let service = self.supervisor.service("web").unwrap();
         if service.life().is_none() && !self.members.is_empty() {
             return Err(format!("at rest over living processes: {:?}", service.state()));
@@ -86,7 +79,7 @@ impl World {
             }
             Action::Guard { guard, .. } => self.set_guard(guard),
             Action::Save { .. } => {
-                self.saved = self.supervisor.service("web").map(super::service::Service::record);
+                self.saved = self.supervisor.service("web").map(Service::record);
             }
             Action::Changed { to: StateWord::Failed, why, .. }
                 if why.contains("given up")

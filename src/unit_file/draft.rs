@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use thin_vec::ThinVec;
+
 use super::activation::ActivationDraft;
 use super::common::{HOOKS, LIMITS, PROCESS, RESTART, STOP};
 use super::diagnostic::{Place, Report};
@@ -58,9 +60,6 @@ pub(super) struct Draft {
     pub activation: ActivationDraft,
 }
 
-/// SIGTERM (signal(7)).
-const TERM: i32 = 15;
-
 impl Draft {
     /// Fills in the defaults and checks what several keys say together. The unit is only good
     /// where no diagnostic was raised; `None` means there was no command to build one from.
@@ -81,7 +80,8 @@ impl Draft {
             _ => Some(90_000),
         };
         let start_timeout = self.start_timeout.unwrap_or(default);
-        let grace = self.stop_grace_period.unwrap_or(10_000);
+        let usual = Stop::default();
+        let grace = self.stop_grace_period.unwrap_or(usual.grace);
         let hooks = self.finish_hooks(start_timeout, grace);
         if let Some(at) = self.conflicts.iter().position(|other| *other == name) {
             self.complain("conflicts", report, "a unit cannot conflict with itself; remove it");
@@ -90,7 +90,7 @@ impl Draft {
         let mut unit = Unit {
             name,
             source: file.into(),
-            drop_ins: Vec::new().into(),
+            drop_ins: ThinVec::new(),
             description: self.description.take().unwrap_or_default().into(),
             kind,
             ready: None,
@@ -99,9 +99,9 @@ impl Draft {
             command: self.command.take()?.into(),
             stop: STOP.share(Stop {
                 command: self.stop_command.take(),
-                signal: self.stop_signal.unwrap_or(TERM),
+                signal: self.stop_signal.unwrap_or(usual.signal),
                 grace,
-                kill_mode: self.kill_mode.unwrap_or(KillMode::ControlGroup),
+                kill_mode: self.kill_mode.unwrap_or(usual.kill_mode),
             }),
             reload: reload.map(Box::new),
             restart: RESTART.share(restart),
@@ -155,7 +155,8 @@ impl Draft {
 
     fn finish_restart(&self, kind: Kind, report: &mut Report<'_>) -> Restart {
         let oneshot = matches!(kind, Kind::Oneshot { .. });
-        let default = if oneshot { RestartPolicy::No } else { RestartPolicy::OnFailure };
+        let usual = Restart::default();
+        let default = if oneshot { RestartPolicy::No } else { usual.policy };
         let word = self.restart.unwrap_or(RestartWord { policy: default, attempts: None });
         if oneshot && word.policy == RestartPolicy::Always {
             let message = "a oneshot that is always started again is never done; \
@@ -166,7 +167,7 @@ impl Draft {
             let message = "on-failure:N already says how often; remove one of them";
             self.complain("restart_max_attempts", report, message);
         }
-        let delay = self.restart_delay.unwrap_or(1_000);
+        let delay = self.restart_delay.unwrap_or(usual.delay);
         if self.restart_max_delay.is_some_and(|max| max < delay) {
             let message = "the longest pause is shorter than the first, restart_delay; \
                            expected at least as much";
@@ -175,9 +176,9 @@ impl Draft {
         Restart {
             policy: word.policy,
             delay,
-            max_delay: self.restart_max_delay.unwrap_or(delay.max(60_000)),
-            max_attempts: word.attempts.or(self.restart_max_attempts).unwrap_or(10),
-            healthy_after: self.restart_window.unwrap_or(10_000),
+            max_delay: self.restart_max_delay.unwrap_or(delay.max(usual.max_delay)),
+            max_attempts: word.attempts.or(self.restart_max_attempts).unwrap_or(usual.max_attempts),
+            healthy_after: self.restart_window.unwrap_or(usual.healthy_after),
         }
     }
 

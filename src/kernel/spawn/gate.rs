@@ -18,7 +18,7 @@ pub struct Given<'a> {
     /// What it waits before.
     pub gate: Option<&'a Gate>,
     /// Whether it leaves a mark on its leaf before it comes to its program, see
-    /// [`super::super::leaf::Leaf::is_marked`].
+    /// [`super::super::leaf::Leaf::mark`].
     pub is_marked: bool,
 }
 
