@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::daemons::assert_stopped;
-use crate::house::{House, Process};
+use crate::house::{House, Process, copy_program};
 
 /// What a service tries: a name, and a command of sh that holds no `'` and no `$`.
 type Probe<'a> = (&'a str, &'a str);
@@ -228,7 +228,7 @@ fn a_program_with_its_owners_rights_gives_no_new_ones() {
     let probes = [("root", "test `{dir}/open/id -u` = 0"), ("run", "{dir}/open/id")];
     let mut house = house();
     let id = house.path("open/id");
-    fs::copy("/usr/bin/id", &id).expect("copy");
+    copy_program("/usr/bin/id", &id);
     fs::set_permissions(&id, fs::Permissions::from_mode(0o4755)).expect("chmod");
     import(&house, "free", "User=nobody\n", &probes);
     import(&house, "caged", "User=nobody\nNoNewPrivileges=yes\n", &probes);

@@ -24,7 +24,7 @@ use treeward::supervision::status::{StateWord, Status};
 
 pub use cgroup::{Subtree, cgroups_below, pids_below};
 pub use process::Process;
-pub use programs::program;
+pub use programs::{copy_program, program};
 
 /// What the issue promises: a state is right within a second.
 pub const SECOND: Duration = Duration::from_secs(1);

@@ -5,6 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+/// Copies a program, by cp(1): while a file is open for writing in this process, a child that another
+/// test has just cloned holds it too, and until that executes its own program nobody can execute this
+/// one (ETXTBSY, execve(2)).
+pub fn copy_program(from: &str, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().expect("cp").success(), "{from}");
+}
+
 /// The path of a compiled program; its source is `tests/daemons/<name>.c`.
 pub fn program(name: &str) -> String {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);

@@ -8,7 +8,7 @@ use std::process::Command;
 use treeward::supervision::status::StateWord;
 
 use crate::daemons::sleeper;
-use crate::house::{Answer, House, PATIENCE, program};
+use crate::house::{Answer, House, PATIENCE, copy_program, program};
 
 const SECRET: &str = "correct-horse-battery-staple";
 
@@ -16,7 +16,7 @@ const SECRET: &str = "correct-horse-battery-staple";
 fn slc_as_nobody(house: &House, arguments: &[&str]) -> Answer {
     // The build directory may be closed to others.
     let binary = house.path("slc");
-    fs::copy(env!("CARGO_BIN_EXE_slc"), &binary).expect("copy");
+    copy_program(env!("CARGO_BIN_EXE_slc"), &binary);
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).expect("chmod");
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use treeward::supervision::status::StateWord;
 
 use crate::daemons::{SLEEPER, assert_stopped, sleeper};
-use crate::house::{House, PATIENCE, Process, SECOND, eventually, program};
+use crate::house::{House, PATIENCE, Process, SECOND, copy_program, eventually, program};
 
 /// Scenario P1.
 #[test]
@@ -159,7 +159,7 @@ fn an_ordinary_user_without_a_delegated_cgroup_is_told_what_is_missing() {
     let house = House::vacant(&[("sleeper", SLEEPER)]);
     // The build directory may be closed to others.
     let binary = house.path("service-launcher");
-    fs::copy(env!("CARGO_BIN_EXE_service-launcher"), &binary).expect("copy");
+    copy_program(env!("CARGO_BIN_EXE_service-launcher"), &binary);
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).expect("chmod");
     for folder in ["run", "log"] {
         chown(house.path(folder), Some(65534), Some(65534)).expect("chown");

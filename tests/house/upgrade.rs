@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use treeward::supervision::status::StateWord;
 
 use crate::daemons::{SLEEPER, sleeper};
-use crate::house::{Answer, House, PATIENCE, Process, eventually, program};
+use crate::house::{Answer, House, PATIENCE, Process, copy_program, eventually, program};
 
 /// Ends with 7 once a file is there.
 const LEAVER: &str = "restart: no\ncommand: [sh, -c, 'until test -e {dir}/leave; do sleep 0.02; \
@@ -28,7 +28,7 @@ fn the_supervisor_becomes_another_program_in_the_same_process() {
     let before = units.map(|unit| (house.processes(unit), house.status(unit)));
     let supervisor = house.supervisor();
     let other = house.path("another");
-    fs::copy(env!("CARGO_BIN_EXE_service-launcher"), &other).expect("copy");
+    copy_program(env!("CARGO_BIN_EXE_service-launcher"), &other);
     let lane = log_lane(&house);
 
     let said = house.slc_done(&["upgrade", other.to_str().expect("UTF-8")]);
