@@ -44,7 +44,7 @@ impl<'a> Relations<'a> {
         };
         let circles = graph::cycles(units).into_iter().filter_map(tell).collect();
         let all = units.iter().map(Borrow::borrow);
-        let conflicts = socket_conflicts::among(all, |unit| !is_meant(unit));
+        let conflicts = socket_conflicts::among(all.collect(), &|unit| !is_meant(unit));
         let conflicts = conflicts.into_iter().map(|it| (it.unit.clone(), it)).collect();
         let names = by_name.into_keys().collect();
         Self { names, unread, circles, conflicts, guesses: Cell::new(MAX_GUESSES) }

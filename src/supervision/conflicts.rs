@@ -47,7 +47,8 @@ impl Supervisor {
     /// Notes for each unit who cannot live beside it, by the newest units and by those that live.
     pub(super) fn link_rivals(&mut self) {
         let mut pairs: BTreeSet<(UnitName, UnitName)> = BTreeSet::new();
-        for (name, slot) in &self.slots {
+        for slot in self.slots.values() {
+            let name = slot.name();
             let others = slot.newest().conflicts.iter().chain(&slot.service.unit().conflicts);
             for other in others.filter(|other| *other != name) {
                 pairs.insert((name.clone(), other.clone()));

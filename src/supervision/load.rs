@@ -41,13 +41,11 @@ impl Supervisor {
         for unit in self.without_conflicts(units, &mut refused.conflicts) {
             self.take(Arc::new(unit), now);
         }
-        // Nodes that were filled in the order of names are half empty; made at once they are full.
-        self.slots = std::mem::take(&mut self.slots).into_iter().collect();
-        for (name, slot) in &mut self.slots {
-            slot.gone |= !there.contains(name);
+        for slot in self.slots.values_mut() {
+            slot.gone |= !there.contains(slot.name());
         }
         self.link();
-        self.restless.extend(self.slots.keys().cloned());
+        self.restless.extend(self.slots.names().cloned());
         self.settle(now);
         refused
     }
@@ -55,7 +53,8 @@ impl Supervisor {
     /// Refuses units whose address another has. Whoever was loaded with it before keeps it; among
     /// new ones the first by name gets it.
     fn without_conflicts(&self, mut units: Vec<Unit>, conflicts: &mut Vec<Conflict>) -> Vec<Unit> {
-        let found = socket_conflicts::among(units.iter(), |unit| self.has_its_sockets(unit));
+        let found =
+            socket_conflicts::among(units.iter().collect(), &|unit| self.has_its_sockets(unit));
         units.retain(|unit| found.iter().all(|conflict| conflict.unit != unit.name));
         conflicts.extend(found);
         units
@@ -65,7 +64,7 @@ impl Supervisor {
     /// this. Gives the names of those that were taken, and the circles whose units were not.
     pub fn add(&mut self, mut units: Vec<Unit>, now: Moment) -> (Vec<UnitName>, Vec<Cycle>) {
         let mut cycles = Vec::new();
-        units.retain(|unit| !self.slots.contains_key(&unit.name));
+        units.retain(|unit| !self.slots.contains(&unit.name));
         let others = self.slots.values().filter(|slot| !slot.gone).map(|slot| slot.newest());
         let others: Vec<Arc<Unit>> = others.map(Arc::clone).collect();
         loop {
@@ -143,7 +142,7 @@ impl Supervisor {
                 guarded: Guard::Off,
                 deadline: None,
             };
-            self.slots.insert(name, Box::new(slot));
+            self.slots.insert(slot);
             return;
         };
         slot.gone = false;

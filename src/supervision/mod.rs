@@ -91,6 +91,7 @@ pub mod service_life;
 mod service_record;
 mod service_time;
 mod service_world;
+mod slots;
 pub mod socket_conflicts;
 pub mod state;
 pub mod status;

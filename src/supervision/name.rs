@@ -86,6 +86,12 @@ impl fmt::Debug for UnitName {
     }
 }
 
+impl AsRef<str> for UnitName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Borrow<str> for UnitName {
     fn borrow(&self) -> &str {
         &self.0

@@ -126,12 +126,12 @@ impl Supervisor {
     #[must_use]
     pub fn plan(&self, found: &Found, wish: &Wish) -> Plan {
         let Found { units, bad, at_rest } = found;
-        let of_files: Future = units.iter().map(|unit| (unit.name.as_str(), unit)).collect();
+        let of_files = by_name(units);
         let is_bad = |name: &str| bad.iter().any(|problem| problem.name == name);
         // A bad file leaves the unit as it was; so does not being named.
         let keeps = |name: &str| !wish.takes(name) || is_bad(name);
-        let olds = self.slots.iter().filter(|(name, slot)| !slot.gone && keeps(name.as_str()));
-        let mut future: Future = olds.map(|(name, slot)| (name.as_str(), slot.newest())).collect();
+        let olds = self.slots.values().filter(|slot| !slot.gone && keeps(slot.name().as_str()));
+        let mut future: Future = olds.map(|slot| (slot.name().as_str(), slot.newest())).collect();
         future.extend(of_files.iter().filter(|(name, _)| wish.takes(name)));
         let bad = bad.iter().filter(|problem| wish.takes(&problem.name)).cloned();
         let problems = bad
@@ -142,10 +142,10 @@ impl Supervisor {
             .collect();
 
         let names: BTreeSet<&str> =
-            self.slots.keys().map(UnitName::as_str).chain(of_files.keys().copied()).collect();
+            self.slots.names().map(UnitName::as_str).chain(of_files.keys().copied()).collect();
         let names = names.into_iter().filter(|name| wish.takes(name) && !is_bad(name));
         let steps = names.filter_map(|name| {
-            let slot = self.slots.get(name).map(|slot| &**slot);
+            let slot = self.slots.get(name);
             match (slot, of_files.get(name).copied()) {
                 (None, Some(unit)) => Some(fresh(unit, at_rest)),
                 (Some(slot), None) => Some(gone(name, slot)),
@@ -158,8 +158,8 @@ impl Supervisor {
 
     /// Units that would want the same address, where one that is wished for is among them.
     fn conflicts(&self, future: &Future, wish: &Wish) -> Vec<Problem> {
-        let units = future.values().map(|unit| &***unit);
-        let found = socket_conflicts::among(units, |unit| self.has_its_sockets(unit));
+        let units = future.values().map(|unit| &***unit).collect();
+        let found = socket_conflicts::among(units, &|unit| self.has_its_sockets(unit));
         let concerns =
             |it: &Conflict| wish.takes(it.unit.as_str()) || wish.takes(it.other.0.as_str());
         found.iter().filter(|it| concerns(it)).map(Conflict::problem).collect()
@@ -169,8 +169,7 @@ impl Supervisor {
     /// somebody may remember what an earlier supervisor knew of them. `units` are those that the
     /// plan was made of.
     pub fn carry_out(&mut self, plan: &Plan, units: &[Arc<Unit>], now: Moment) -> Vec<UnitName> {
-        let mut of_files: BTreeMap<&str, &Arc<Unit>> =
-            units.iter().map(|unit| (unit.name.as_str(), unit)).collect();
+        let mut of_files = by_name(units);
         let (mut fresh, mut back, mut going) = (Vec::new(), Vec::new(), Vec::new());
         for step in &plan.steps {
             let unit = of_files.remove(step.unit.as_str());
@@ -202,7 +201,7 @@ impl Supervisor {
         for step in plan.steps.iter().filter(|step| step.deed == Deed::Change) {
             self.want_new_needs(&step.unit, now);
         }
-        self.restless.extend(self.slots.keys().cloned());
+        self.restless.extend(self.slots.names().cloned());
         self.settle(now);
         for step in plan.steps.iter().filter(|step| step.deed == Deed::Restart) {
             // It cannot be refused unless everything goes down, and then it does not matter.
@@ -216,6 +215,10 @@ impl Supervisor {
         slot.gone = true;
         Some(slot.service.unit().name.clone())
     }
+}
+
+fn by_name(units: &[Arc<Unit>]) -> Future<'_> {
+    units.iter().map(|unit| (unit.name.as_str(), unit)).collect()
 }
 
 fn fresh(unit: &Unit, at_rest: &[String]) -> Step {

@@ -100,15 +100,12 @@ fn sockets_of(unit: &Unit) -> &[Socket] {
 
 /// The units that want an address that another has. Whoever `has_it` already comes first, and then
 /// the first by name.
-pub fn among<'a>(
-    units: impl Iterator<Item = &'a Unit>,
-    has_it: impl Fn(&Unit) -> bool,
-) -> Vec<Conflict> {
-    let mut order: Vec<&Unit> = units.filter(|unit| !sockets_of(unit).is_empty()).collect();
-    order.sort_by_key(|unit| (!has_it(unit), &unit.name));
+pub fn among(mut units: Vec<&Unit>, has_it: &dyn Fn(&Unit) -> bool) -> Vec<Conflict> {
+    units.retain(|unit| !sockets_of(unit).is_empty());
+    units.sort_unstable_by_key(|unit| (!has_it(unit), &unit.name));
     let mut taken = Taken::default();
     let mut conflicts = Vec::new();
-    for unit in order {
+    for unit in units {
         match taken.conflict(unit) {
             Some(conflict) => conflicts.push(conflict),
             None => taken.take(unit),

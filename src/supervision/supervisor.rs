@@ -1,6 +1,6 @@
 //! [`Supervisor`]: all services. Routes events, lets dependencies speak, drains to rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use thin_vec::ThinVec;
@@ -10,6 +10,7 @@ use super::condition::Looked;
 use super::name::UnitName;
 use super::record::Record;
 use super::service::{Input, Service, State};
+use super::slots::Slots;
 use super::status::StateWord;
 use super::times::{Origin, Waited};
 use super::turns::Turns;
@@ -42,6 +43,10 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    pub(super) fn name(&self) -> &UnitName {
+        &self.service.unit().name
+    }
+
     /// The unit from the next start on.
     pub(super) fn newest(&self) -> &Arc<Unit> {
         self.next.as_ref().unwrap_or(self.service.unit())
@@ -51,8 +56,7 @@ impl Slot {
 /// All services. Feed it events, then take its actions.
 #[derive(Debug, Clone, Default)]
 pub struct Supervisor {
-    /// Boxed, because the nodes of the map are half empty when names come in order.
-    pub(super) slots: BTreeMap<UnitName, Box<Slot>>,
+    pub(super) slots: Slots,
     deadlines: BTreeSet<(Moment, UnitName)>,
     /// Services whose wants or surroundings have changed.
     pub(super) restless: BTreeSet<UnitName>,
@@ -66,9 +70,10 @@ impl Supervisor {
     /// it before all are taken over and [`Supervisor::start_enabled`] is called: whom a service
     /// must wait for is not known earlier.
     pub fn adopt(&mut self, name: &str, record: &Record, populated: bool, now: Moment) {
-        let Some((name, slot)) = get_mut(&mut self.slots, name) else {
+        let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
+        let name = slot.name().clone();
         slot.service.adopt(record, populated, now, &mut self.actions);
         // One that was starting already takes no turn: it may have given its own back before.
         self.keep_deadline(&name);
@@ -110,7 +115,8 @@ impl Supervisor {
     /// # Errors
     /// [`Refusal`] says why the order makes no sense now; then nothing was changed.
     pub fn ask(&mut self, order: Order, name: &str, now: Moment) -> Result<(), Refusal> {
-        let (name, slot) = get_mut(&mut self.slots, name).ok_or(Refusal::NoSuchUnit)?;
+        let slot = self.slots.get(name).ok_or(Refusal::NoSuchUnit)?;
+        let name = slot.name().clone();
         match order {
             Order::Start | Order::Restart if self.going_down => return Err(Refusal::GoingDown),
             Order::Start => {
@@ -143,10 +149,10 @@ impl Supervisor {
     /// Wants everything down, and starts nothing any more.
     pub fn go_down(&mut self, now: Moment) {
         self.going_down = true;
-        for (name, slot) in &mut self.slots {
+        for slot in self.slots.values_mut() {
             slot.service.go_down();
             slot.because = Some(Box::new(Because::Shutdown));
-            self.restless.insert(name.clone());
+            self.restless.insert(slot.name().clone());
         }
         self.settle(now);
     }
@@ -154,7 +160,7 @@ impl Supervisor {
     /// Kills whatever still lives on the way down: the time for all of it is over, and nobody
     /// waits for anybody any more.
     pub fn kill_all(&mut self, now: Moment) {
-        let names: Vec<UnitName> = self.slots.keys().cloned().collect();
+        let names: BTreeSet<UnitName> = self.slots.names().cloned().collect();
         for name in names {
             self.apply(&name, Input::Kill(Because::OutOfTime), now);
         }
@@ -169,9 +175,10 @@ impl Supervisor {
 
     /// Takes news about one start. News about another start than the one that lives is old.
     pub fn handle(&mut self, name: &str, start: u64, event: Event, now: Moment) {
-        let Some((name, slot)) = get_mut(&mut self.slots, name) else {
+        let Some(slot) = self.slots.get(name) else {
             return;
         };
+        let name = slot.name().clone();
         if slot.service.life().is_some_and(|life| life.start == start) {
             self.apply(&name, Input::World(event), now);
             self.settle(now);
@@ -181,9 +188,10 @@ impl Supervisor {
     /// Takes the answer to an [`Action::Look`]. What it needs may have gone meanwhile: then it waits
     /// for that, and is looked at again.
     pub fn looked(&mut self, name: &str, number: u64, looked: Looked, now: Moment) {
-        let Some((name, _)) = get_mut(&mut self.slots, name) else {
+        let Some(slot) = self.slots.get(name) else {
             return;
         };
+        let name = slot.name().clone();
         let obstacles = self.obstacles(name.as_str());
         let input = match obstacles.first().filter(|_| looked == Looked::Met) {
             None => Input::Looked(number, looked),
@@ -434,13 +442,4 @@ fn reload_is_possible(service: &Service) -> Result<(), Refusal> {
         (_, Some(_)) if service.life().is_none() => Err(Refusal::NotRunning),
         (_, Some(_)) => Err(Refusal::NotUp(service.word())),
     }
-}
-
-fn get_mut<'a>(
-    slots: &'a mut BTreeMap<UnitName, Box<Slot>>,
-    name: &str,
-) -> Option<(UnitName, &'a mut Slot)> {
-    let key = slots.get_key_value(name)?.0.clone();
-    let slot = slots.get_mut(name)?;
-    Some((key, slot))
 }
