@@ -24,6 +24,9 @@ const PARTIAL_WAIT: Duration = Duration::from_secs(1);
 /// After data came, the next turn waits this long, unless services write faster than that. A
 /// service that writes single lines is so read in batches and not woken for each of them.
 const TURN_PAUSE: Duration = Duration::from_millis(1);
+/// After FIFOs came or went, it waits this long: where one is made others often follow, and a boot
+/// should not be held up by waking this process for each.
+const NAMES_PAUSE: Duration = Duration::from_millis(10);
 /// Datagrams of one turn.
 const SYSLOG_TURN: usize = 64;
 /// The most that a drained FIFO gives; a service that goes on writing is not waited for.
@@ -38,6 +41,7 @@ const FIRST_FIFO: u64 = 3;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Load {
     Nothing,
+    Names,
     Data,
     Flood,
 }
@@ -122,8 +126,10 @@ impl Lane {
                 load = load.max(self.serve(event.data()));
             }
             self.keep_time(Instant::now());
-            if load == Load::Data && !self.stop {
-                std::thread::sleep(TURN_PAUSE);
+            match load {
+                Load::Names if !self.stop => std::thread::sleep(NAMES_PAUSE),
+                Load::Data if !self.stop => std::thread::sleep(TURN_PAUSE),
+                Load::Nothing | Load::Names | Load::Data | Load::Flood => {}
             }
         }
         self.drain();
@@ -136,6 +142,7 @@ impl Lane {
             NAMES => {
                 let news = self.fifos.news();
                 self.follow(news);
+                return Load::Names;
             }
             SYSLOG => return self.read_syslog(),
             fifo => {

@@ -55,16 +55,15 @@ impl FifoDir {
     /// # Errors
     /// EEXIST when something else is there; a symbolic link counts as something else.
     pub fn writer(&self, name: &str) -> Result<Writer, Error> {
-        // Looked at first, because to open a device can have an effect.
-        let is_new = match fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(there) if is_fifo(&there) => false,
-            Ok(_) => return Err(self.failed("write to a FIFO at", name, Errno::EEXIST)),
-            Err(Errno::ENOENT) => {
-                let made = mknodat(&self.dir, name, SFlag::S_IFIFO, MODE, 0);
-                made.map_err(|errno| self.failed("make the FIFO", name, errno))?;
-                true
-            }
-            Err(errno) => return Err(self.failed("stat", name, errno)),
+        let is_new = match mknodat(&self.dir, name, SFlag::S_IFIFO, MODE, 0) {
+            Ok(()) => true,
+            // Looked at before it is opened, because to open a device can have an effect.
+            Err(Errno::EEXIST) => match fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Ok(there) if is_fifo(&there) => false,
+                Ok(_) => return Err(self.failed("write to a FIFO at", name, Errno::EEXIST)),
+                Err(errno) => return Err(self.failed("stat", name, errno)),
+            },
+            Err(errno) => return Err(self.failed("make the FIFO", name, errno)),
         };
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let fifo = openat(&self.dir, name, flags, Mode::empty());

@@ -54,7 +54,8 @@ pub struct Lane {
     /// One that an earlier supervisor started.
     other: Option<OwnedFd>,
     next_try: Option<Moment>,
-    /// Units whose FIFO is in `custody`: one for each, however often it starts.
+    /// Units whose FIFO came into `custody` while there was no log lane: one for each, however often
+    /// it starts.
     young: HashSet<String>,
     /// FIFOs that the log lane may not have opened yet: what is in a pipe is lost when nobody has
     /// it open, and a short service is gone by then.
@@ -125,8 +126,8 @@ impl Lane {
 
     /// Takes a unit's FIFO back, and keeps it open if the log lane may not have it yet.
     pub fn keep(&mut self, unit: &str, writer: Writer, now: Moment) {
-        if writer.is_new || !self.is_running() && !self.young.contains(unit) {
-            self.young.insert(unit.to_owned());
+        let is_first = !self.is_running() && self.young.insert(unit.to_owned());
+        if writer.is_new || is_first {
             self.custody.keep(writer.fifo);
             self.grown_at = Some(now + GROWN_AFTER);
         }
