@@ -62,14 +62,18 @@ pub fn trim() {
 }
 
 /// Keeps out of clones what else is mapped and no child needs: the stacks of other threads and of
-/// signal handlers, and the C library's own heap. Each piece costs a start about as much as
-/// a system call, twice. Call it when all threads are there, from the one that clones; a child has
-/// that thread's stack and thread-local storage, the program, and what is mapped later.
+/// signal handlers, the C library's own heap, and the zeroed variables of the program, among them
+/// the heap's own. Each piece costs a start about as much as a system call, twice, and each page
+/// that this process writes to afterwards a copy. Call it when all threads are there, from the one
+/// that clones; a child has that thread's stack and thread-local storage, the program with its
+/// constants, and what is mapped later.
 pub fn leave_the_rest() {
     let here = 0_u8;
     let needed = [(&raw const here).addr(), errno_address()];
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for (start, end) in needless(&maps, &needed) {
+    let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    let program = program.to_string_lossy();
+    for (start, end) in needless(&maps, &program, &needed) {
         let piece = ptr::with_exposed_provenance_mut(start);
         // SAFETY: a mapping of this process, which stays as it is for this process.
         let _ = unsafe { libc::madvise(piece, end - start, libc::MADV_DONTFORK) };
@@ -82,24 +86,27 @@ fn errno_address() -> usize {
 }
 
 /// From the text of /proc/self/maps (proc_pid_maps(5)) the pieces of private memory that belong to
-/// no file and hold none of the addresses. What follows a file directly is its zeroed data.
-fn needless(maps: &str, needed: &[usize]) -> Vec<(usize, usize)> {
+/// no file and hold none of the addresses. What follows a file directly is its zeroed data, which
+/// a library may look at when it makes a system call; the program's own code in a child does not.
+fn needless(maps: &str, program: &str, needed: &[usize]) -> Vec<(usize, usize)> {
     let mut pieces = Vec::new();
-    let mut end_of_file = 0;
+    let mut end_of_library = 0;
     for line in maps.lines() {
-        let mut fields = line.split_whitespace();
+        // The address, the mode, the offset, the device, the inode and, after blanks, the name.
+        let mut fields = line.splitn(6, ' ');
         let Some((start, end)) = fields.next().and_then(|range| range.split_once('-')) else {
             continue;
         };
         let number = |text| usize::from_str_radix(text, 16).unwrap_or(0);
         let (start, end) = (number(start), number(end));
         let is_private = fields.next().is_some_and(|mode| mode.ends_with('p'));
-        let name = fields.nth(3);
-        let follows_file = start == end_of_file;
-        if follows_file || name.is_some_and(|name| name.starts_with('/')) {
-            end_of_file = end;
+        let name = fields.nth(3).map(str::trim_start).filter(|name| !name.is_empty());
+        let follows_library = start == end_of_library;
+        let is_library = |name: &str| name.starts_with('/') && name != program;
+        if follows_library || name.is_some_and(is_library) {
+            end_of_library = end;
         }
-        let is_ours = matches!(name, None | Some("[heap]")) && is_private && !follows_file;
+        let is_ours = matches!(name, None | Some("[heap]")) && is_private && !follows_library;
         if is_ours && !needed.iter().any(|address| (start..end).contains(address)) {
             pieces.push((start, end));
         }
@@ -365,11 +372,14 @@ mod tests {
                     5000-6000 r-xp 00000000 fe:00 11  /a program\n\
                     6000-7000 rw-p 00001000 fe:00 11  /a program\n\
                     7000-9000 rw-p 00000000 00:00 0 \n\
+                    9200-9400 rw-p 00001000 fe:00 12  /a library\n\
+                    9400-9600 rw-p 00000000 00:00 0 \n\
                     a000-b000 rw-p 00000000 00:00 0 \n\
                     c000-d000 rw-s 00000000 00:01 9   /dev/zero (deleted)\n\
                     e000-f000 rw-p 00000000 00:00 0 \n\
                     f000-f800 r-xp 00000000 00:00 0   [vdso]\n\
                     ff00-fff0 rw-p 00000000 00:00 0   [stack]\n";
-        assert_eq!(needless(maps, &[0xe800]), [(0x1000, 0x2000), (0xa000, 0xb000)]);
+        let left_out = [(0x1000, 0x2000), (0x7000, 0x9000), (0xa000, 0xb000)];
+        assert_eq!(needless(maps, "/a program", &[0xe800]), left_out);
     }
 }
