@@ -87,6 +87,8 @@ use timers::Timers;
 const STARTS_A_TURN: usize = 32;
 /// Leaves that are taken under watch in one turn, when nothing else is to be done.
 const WATCHES_A_TURN: usize = 64;
+/// Records that could wait and are written in one turn, when nothing else is to be done.
+const SAVES_A_TURN: usize = 64;
 
 /// How long a supervisor that was killed may take to give its lock back.
 const LAST_BREATH: Duration = Duration::from_millis(1_000);
@@ -230,6 +232,8 @@ struct Launcher {
     actions: VecDeque<Action>,
     /// Whose record is not what it should be.
     unsaved: HashSet<UnitName>,
+    /// Whose record says the same in other words: see [`Launcher::save_all`].
+    save_later: Vec<UnitName>,
     /// There are dead processes that were not buried in the last turn.
     more_dead: bool,
     going_down: Option<GoingDown>,
@@ -337,6 +341,7 @@ impl Launcher {
             missing_limits: HashMap::new(),
             actions: VecDeque::new(),
             unsaved: HashSet::new(),
+            save_later: Vec::new(),
             // After an upgrade some may have died in between.
             more_dead: true,
             going_down: None,
@@ -415,7 +420,7 @@ impl Launcher {
         self.hurry_down(now);
         self.perform_all(now);
         self.births.batches.seal(&self.poll);
-        self.save_all();
+        self.save_all(now);
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
         if self.actions.is_empty() {
@@ -429,7 +434,8 @@ impl Launcher {
     /// How long to wait, in milliseconds; for ever when nothing will be due.
     fn timeout(&self) -> Option<Moment> {
         let now = clock::monotonic_ms();
-        if !self.actions.is_empty() || self.more_dead || self.leaves.has_unwatched() {
+        let is_behind = self.leaves.has_unwatched() || !self.save_later.is_empty();
+        if !self.actions.is_empty() || self.more_dead || is_behind {
             return Some(0);
         }
         let down = self.going_down.as_ref().map(GoingDown::deadline);

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::chores::Chore;
 use super::leaves::{End, Start};
-use super::{Launcher, STARTS_A_TURN};
+use super::{Launcher, SAVES_A_TURN, STARTS_A_TURN};
 use crate::kernel::leaf::{Leaf, LeafDir};
 use crate::kernel::{accounting, files, heap, process};
 use crate::supervision::main_process::{self, Member};
@@ -250,10 +250,24 @@ impl Launcher {
     }
 
     /// Writes down what has changed in this turn: before the leaves of starts that are over go, and
-    /// before anybody is told.
-    pub(super) fn save_all(&mut self) {
+    /// before anybody is told. While starts are queued, whoever needs nothing written waits for the
+    /// last of them.
+    pub(super) fn save_all(&mut self, now: Moment) {
+        let are_queued = !self.actions.is_empty();
         for name in std::mem::take(&mut self.unsaved) {
-            self.save(&name);
+            let service = self.supervisor.service(name.as_str());
+            if are_queued && service.is_some_and(|it| it.has_just_executed(now)) {
+                self.save_later.push(name);
+            } else {
+                self.save(&name);
+            }
+        }
+        if !are_queued {
+            let left = self.save_later.len().saturating_sub(SAVES_A_TURN);
+            for name in self.save_later.split_off(left) {
+                self.save(&name);
+            }
+            self.save_later.shrink_to(SAVES_A_TURN);
         }
     }
 

@@ -53,7 +53,7 @@ impl Launcher {
 
     /// Becomes the next program once nothing is half done. Returns only when it cannot.
     pub(super) fn become_next(&mut self, now: Moment) {
-        if !self.actions.is_empty() {
+        if !self.actions.is_empty() || !self.save_later.is_empty() {
             return;
         }
         let Some((program, call)) = self.next_program.take() else { return };

@@ -241,6 +241,14 @@ impl Service {
         !matches!(self.unit.kind, Kind::Oneshot { .. }) && self.unit.ready() == ready
     }
 
+    /// Whether it came up at `now` by nothing but executing its program. A record that says
+    /// `starting` says the same of such a start: see [`Service::adopt`].
+    #[must_use]
+    pub fn has_just_executed(&self, now: Moment) -> bool {
+        let is_new = matches!(&self.state, State::Up { life } if life.up_since == Some(now));
+        is_new && self.is_up_by(&Ready::Exec) && !self.unit.starts_in_steps()
+    }
+
     /// What a service waits for that was executed and is not up, in words; empty when that is not
     /// a thing of its own.
     pub(super) fn waited_for(&self, life: &Life) -> String {
