@@ -55,6 +55,43 @@ fn nothing_is_lost_or_doubled_when_the_supervisor_is_killed() {
     assert_stopped(&house, "family", &before[0].0);
 }
 
+/// Most records of a boot are written when its last start is made.
+#[test]
+fn a_boot_goes_on_where_it_was_when_the_supervisor_is_killed_in_it() {
+    const UNITS: usize = 300;
+    let names: Vec<String> = (0..UNITS).map(|number| format!("unit-{number:03}")).collect();
+    let mut house = House::vacant(&[]);
+    fs::create_dir(house.path("born")).unwrap();
+    for name in &names {
+        let script = format!("echo $$ >> {{dir}}/born/{name}; exec sleep 1000");
+        house.write_unit(name, &format!("command: [sh, -c, \"{script}\"]\n"));
+    }
+    let born = |house: &House| fs::read_dir(house.path("born")).unwrap().count();
+    for killed_at in [1, UNITS / 3, 2 * UNITS / 3] {
+        house.launch();
+        assert!(eventually(PATIENCE, || born(&house) >= killed_at), "{} are born", born(&house));
+        house.kill_supervisor();
+        if killed_at == 1 {
+            assert!(born(&house) < UNITS, "the boot was over before the supervisor was killed");
+        }
+    }
+    house.launch();
+    let all_up = |house: &House| {
+        let list = house.slc_done(&["list", "--json"]);
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        let units = list["services"].as_array().unwrap();
+        assert_eq!(units.len(), UNITS);
+        units.iter().all(|unit| unit["state"] == "up" && unit["restarts"] == 0)
+    };
+    assert!(eventually(PATIENCE, || all_up(&house)), "{}", house.slc_done(&["list"]));
+    for name in &names {
+        let pids = house.read(&format!("born/{name}"));
+        let alive: Vec<String> =
+            house.processes(name).iter().map(|it| it.pid.to_string()).collect();
+        assert_eq!(pids.lines().collect::<Vec<_>>(), alive, "{name} was started once");
+    }
+}
+
 #[test]
 fn a_service_that_ended_while_there_was_no_supervisor_is_started_again() {
     let mut house = House::new(&[("sleeper", SLEEPER)]);
