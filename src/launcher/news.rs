@@ -1,8 +1,8 @@
 //! News from the kernel, translated into events for the rules. Wake-ups are hints: after each the
 //! level is read.
 
+use super::Launcher;
 use super::chores::Answer;
-use super::{Launcher, WATCHES_A_TURN};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::supervision::service_life::{Control, First, Life};
 use crate::supervision::why::{Exit, SignalName};
 use crate::supervision::{Event, Moment, Notice, Pid, WatchdogNews};
 
+/// Leaves that are taken under watch in one turn, when nothing else is to be done.
+const WATCHES_A_TURN: usize = 64;
 /// Dead processes that are buried in one go.
 const BURIALS_A_TURN: usize = 1_024;
 /// How long the last process of an empty leaf may take to become a zombie; it takes microseconds.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::Launcher;
 use super::chores::Chore;
 use super::leaves::{End, Start};
-use super::{Launcher, SAVES_A_TURN, STARTS_A_TURN};
 use crate::kernel::leaf::{Leaf, LeafDir};
 use crate::kernel::{accounting, files, heap, process};
 use crate::supervision::main_process::{self, Member};
@@ -17,6 +17,11 @@ use crate::supervision::status::{HealthWord, MAX_TREE, StateWord};
 use crate::supervision::why::{Because, SignalName, Span, Why};
 use crate::supervision::{Action, Event, Moment, Pid, Role, Who};
 
+/// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
+/// deaths and clients in between.
+const STARTS_A_TURN: usize = 32;
+/// Records that could wait and are written in one turn, when nothing else is to be done.
+const SAVES_A_TURN: usize = 64;
 /// Room for so many actions is given back when all are done.
 const MANY_ACTIONS: usize = 512;
 /// The most bytes that a PID file may have.
