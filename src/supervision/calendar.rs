@@ -69,9 +69,8 @@ impl Calendar {
         let is_cron = words.len() == 5 && !meant.contains(':');
         let zone = match words.last().copied() {
             Some(last) if !is_cron && is_zone(last) => {
-                let zone = TimeZone::get(last);
                 words.pop();
-                Some(zone.map_err(|_| format!("there is no time zone {last:?}"))?)
+                Some(zone_of(last)?)
             }
             _ => None,
         };
@@ -107,6 +106,14 @@ fn in_words(complaint: &str) -> String {
     let mut letters = words.chars();
     let first = letters.next().map(|first| first.to_ascii_lowercase());
     first.into_iter().chain(letters).collect()
+}
+
+/// The zone of this name. UTC is there on machines without any zones, too.
+fn zone_of(name: &str) -> Result<TimeZone, String> {
+    if matches!(name, "UTC" | "GMT") {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name).map_err(|_| format!("no time zone {name:?} in /usr/share/zoneinfo"))
 }
 
 /// A zone has a name with a slash, or is one of few words.
