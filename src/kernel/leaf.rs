@@ -21,6 +21,9 @@ const RECORD: &CStr = c"user.treeward";
 /// The one that a newborn leaves there before it comes to its program.
 pub(super) const MARK: &CStr = c"user.treeward.born";
 
+/// The one that names the command that was let through there.
+pub(super) const COMMAND: &CStr = c"user.treeward.command";
+
 /// The most bytes a record may have: an extended attribute's limit on cgroupfs is 64 KiB, and a
 /// record is a line.
 const MAX_RECORD: usize = 4096;
@@ -61,6 +64,13 @@ impl LeafDir {
             _ => Err(Errno::E2BIG),
         };
         set.map_err(|errno| Error::new("set", "the attribute user.treeward of a leaf", errno))
+    }
+
+    /// Lets this child through its gate, in one call that leaves nothing in between: from here on it
+    /// comes to its program though this process be killed, and whoever asks the leaf learns of it
+    /// ([`Leaf::let_through`]). Where attributes are refused the gate is all there is.
+    pub fn let_through(&self, pid: u32) {
+        let _ = sys::fset_xattr(self.0.as_fd(), COMMAND, &pid.to_ne_bytes());
     }
 }
 
@@ -252,8 +262,19 @@ impl Leaf {
     /// ended since. Without a mark the program was not executed.
     #[must_use]
     pub fn mark(&self) -> Option<u32> {
+        self.pid_in(MARK)
+    }
+
+    /// The command that was let through its gate here: it has run, or will. See
+    /// [`LeafDir::let_through`].
+    #[must_use]
+    pub fn let_through(&self) -> Option<u32> {
+        self.pid_in(COMMAND)
+    }
+
+    fn pid_in(&self, attribute: &CStr) -> Option<u32> {
         let mut pid = [0; size_of::<u32>()];
-        let length = sys::get_xattr(&self.c_path().ok()?, MARK, &mut pid).ok()?;
+        let length = sys::get_xattr(&self.c_path().ok()?, attribute, &mut pid).ok()?;
         (length == pid.len()).then(|| u32::from_ne_bytes(pid))
     }
 

@@ -93,7 +93,8 @@ pub fn spawn_with(
         procs: procs.as_ref().map(AsRawFd::as_raw_fd),
         pass: prepared.pass.as_ref().map(|(fd, number)| (fd.as_raw_fd(), *number)),
         gate: given.gate.map(Gate::ends),
-        mark: given.is_marked.then_some(leaf.as_raw_fd()),
+        leaf: leaf.as_raw_fd(),
+        is_marked: given.is_marked,
         ..Plan::new(prepared, word, &mut batch.memory)?
     };
     if let (Some(kept), 1..) = (kept, prepared.sockets.min(given.sockets.len())) {
@@ -186,8 +187,10 @@ struct Plan {
     procs: Option<RawFd>,
     sockets: Option<Sockets>,
     gate: Option<(RawFd, RawFd)>,
-    /// The leaf's directory, where the child leaves its mark.
-    mark: Option<RawFd>,
+    /// The leaf's directory.
+    leaf: RawFd,
+    /// Whether the child leaves its mark there.
+    is_marked: bool,
     /// Where it says how far it has come.
     word: *const AtomicU64,
 }
@@ -222,7 +225,8 @@ impl Plan {
             procs: None,
             sockets: None,
             gate: None,
-            mark: None,
+            leaf: -1,
+            is_marked: false,
             word,
         })
     }
@@ -287,9 +291,11 @@ fn set_up(plan: &Plan) -> Result<(), (Stage, Errno)> {
         write_all(procs, b"0".as_ptr(), 1).map_err(|errno| (Stage::EnteringLeaf, errno))?;
     }
     if let Some(gate) = plan.gate {
-        gate::wait_before(gate).map_err(|errno| (Stage::Executing, errno))?;
+        gate::wait_before(gate, plan.leaf).map_err(|errno| (Stage::Executing, errno))?;
     }
-    plan.mark.into_iter().for_each(gate::leave_mark);
+    if plan.is_marked {
+        gate::leave_mark(plan.leaf);
+    }
     reset_signals(plan.ignored);
     // SAFETY: no arguments. It cannot fail: a newborn leads no process group.
     let _ = unsafe { libc::setsid() };

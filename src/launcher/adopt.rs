@@ -136,6 +136,12 @@ impl Launcher {
         if is_unwritten && record.step.is_none() {
             record.first = record.first.or(mark).or_else(|| only_member(&leaf));
         }
+        // It was let through as the supervisor before was killed, and has run, or will.
+        if record.control_due
+            && let Some(command) = leaf.let_through()
+        {
+            (record.control, record.control_due) = (Some(command), false);
+        }
         for known in [&mut record.first, &mut record.main, &mut record.control] {
             *known = known.filter(|pid| leaf.contains(*pid));
             if let Some(pid) = *known {

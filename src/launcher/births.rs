@@ -130,10 +130,14 @@ impl Launcher {
     }
 
     /// Tells the rules, writes down that there is one more process, and only then lets it go on, if
-    /// it waits for that.
+    /// it waits for that. Nobody runs a stop command again that was let through, so that comes first:
+    /// between a record that names it and its gate it could be lost.
     fn take_newborn(&mut self, newborn: Newborn, key: &Start, role: Role, now: Moment) {
         let Newborn { pid, dir, gate } = newborn;
         self.supervisor.handle(key.0.as_str(), key.1, Event::Spawned { role, pid }, now);
+        if role == Role::Stop {
+            dir.let_through(pid);
+        }
         self.save_birth(key, &dir);
         gate.into_iter().for_each(Gate::open);
     }
@@ -200,10 +204,11 @@ impl Launcher {
         how: How,
         now: Moment,
     ) -> Result<Newborn, kernel::Error> {
-        // In the leaf of its service nothing but its number tells a hook from the others, and one
-        // that is not known would be run a second time beside itself.
+        // In the leaf of its service nothing but its number tells a command from the others, and one
+        // that is not known would be run a second time. A reload is never run again.
         let service = self.supervisor.service(key.0.as_str());
-        let is_beside = service.is_some_and(|it| matches!(it.state(), State::Finishing { .. }));
+        let is_beside = role == Role::Stop
+            || service.is_some_and(|it| matches!(it.state(), State::Finishing { .. }));
         let is_marked =
             role == Role::First && service.is_some_and(|it| it.unit().starts_in_steps());
         let gate = is_beside.then(Gate::new).transpose()?;

@@ -286,8 +286,9 @@ impl Launcher {
         let Some(service) = self.supervisor.service(name.as_str()) else { return };
         let record = service.record();
         let alive = record.state.is_alive();
-        // An orderly end leaves no record: everything enabled starts anew next time.
-        if !alive && self.going_down.is_some() {
+        // An orderly end leaves no record: everything enabled starts anew next time. But where it was
+        // written down that a stop command is to come, the next one must not find that.
+        if !alive && self.going_down.is_some() && !service.is_stopped_when_done() {
             return;
         }
         match self.leaves.get(name, record.start) {

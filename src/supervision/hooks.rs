@@ -139,6 +139,8 @@ pub enum Step {
     StartPost(usize),
     /// A `start_post` command of a oneshot whose work is done.
     AfterWork(usize),
+    /// The `stop_command` of a oneshot that was done, in a leaf of its own, which was not born yet.
+    Stop,
     /// A `stop_post` command.
     StopPost {
         /// Its number.

@@ -1,5 +1,7 @@
 //! Promises about one service's life, each as a sentence.
 
+use super::hooks::Step;
+use super::record::Record;
 use super::rig::{Rig, named, needing, with_stop_command};
 use super::status::StateWord;
 use super::unit::{KillMode, Kind, Reload, Stop, Unit};
@@ -71,6 +73,41 @@ fn the_next_supervisor_waits_for_a_stop_command_and_then_sends_the_signal() {
     rig.restart_supervisor(units, &["a"]);
     rig.control_exits("a", 0, true);
     assert_eq!(rig.take_done(), ["signal a"]);
+}
+
+#[test]
+fn a_stop_command_of_one_done_that_was_not_born_runs_under_the_next_supervisor_and_once() {
+    let units = vec![with_stop_command(Unit { kind: REMAINS, ..named("a") })];
+    let mut rig = Rig::new(units.clone());
+    rig.ask(Order::Start, "a");
+    rig.execute("a");
+    rig.exit("a", 0, false);
+    assert_eq!(rig.word("a"), StateWord::Done);
+    // The loop has not come to the spawn.
+    rig.supervisor.ask(Order::Stop, "a", 0).unwrap();
+    let record = rig.supervisor.service("a").unwrap().record();
+    assert_eq!((record.step.as_deref(), record.control_due), (Some(&Step::Stop), true));
+    rig.saved.insert("a".into(), record.clone());
+    for populated in [&[][..], &["a"]] {
+        (rig.now, rig.saved) = (rig.now + 60_000, [("a".into(), record.clone())].into());
+        rig.take_done();
+        rig.restart_supervisor(units.clone(), populated);
+        assert_eq!(
+            (rig.take_done(), rig.word("a")),
+            (vec!["stop-command a".into()], StateWord::Stopping)
+        );
+        // It has its own time.
+        rig.pass(1_000);
+        assert_eq!(rig.word("a"), StateWord::Stopping);
+        rig.control_exits("a", 0, false);
+        assert_eq!((rig.word("a"), rig.why("a")), (StateWord::Down, "asked to stop".into()));
+    }
+    // One that was let through has run.
+    let was_let_through = Record { control_due: false, ..record };
+    rig.saved = [("a".into(), was_let_through)].into();
+    rig.take_done();
+    rig.restart_supervisor(units, &[]);
+    assert_eq!((rig.take_done(), rig.word("a")), (Vec::new(), StateWord::Down));
 }
 
 #[test]

@@ -46,7 +46,9 @@ impl Service {
             rest if populated && !rest.is_alive() => StateWord::Up,
             word => word,
         };
-        let step = record.step.clone().filter(|_| word == record.state);
+        let has_command = record.control_due && self.unit.stop.command.is_some();
+        let is_to_come = |step: &Step| *step != Step::Stop || has_command;
+        let step = record.step.clone().filter(|it| word == record.state && is_to_come(it));
         self.state = match word {
             StateWord::Starting | StateWord::Stopping if let Some(step) = step.clone() => {
                 self.adopt_step(*step, life(), record, populated, now, out)
@@ -76,7 +78,8 @@ impl Service {
                 if populated && word == StateWord::Stopping {
                     self.stop_again(&mut life, record, &because, out);
                 }
-                State::Stopping { life, because, kill_at: record.deadline.unwrap_or(now) }
+                let kill_at = self.kill_at(&life, record, now);
+                State::Stopping { life, because, kill_at }
             }
             StateWord::Waiting => State::Waiting {
                 until: record.deadline.unwrap_or(now),
@@ -124,8 +127,9 @@ impl Service {
         let give_up = record.deadline;
         let mut life = Life::new(record.start);
         life.first = record.first.map_or(First::Ended(Exit::Unknown), First::Running);
+        let is_killed = !matches!(step, Step::StartPost(_) | Step::Stop);
         let left_over = populated && record.first.is_none();
-        if left_over && !matches!(step, Step::StartPost(_)) {
+        if left_over && is_killed {
             out.push(Action::KillTree { name: self.unit.name.clone(), start: life.start });
         }
         let give_up = if left_over { Some(now + STUCK_AFTER) } else { give_up };
@@ -143,6 +147,13 @@ impl Service {
                     None if populated => self.finish_start(life, index, now, out),
                     None => State::Finishing { life, index, give_up: record.deadline },
                 }
+            }
+            Step::Stop => {
+                let mut life = Life::new(record.start);
+                self.spawn_control(&mut life, Role::Stop, out);
+                let because = record.because.clone().unwrap_or(Because::Asked);
+                let kill_at = self.kill_at(&life, record, now);
+                State::Stopping { life, because, kill_at }
             }
             Step::StopPost { index, over } => {
                 let killed = left_over.then_some(STUCK_AFTER);
@@ -164,6 +175,14 @@ impl Service {
             self.spawn_control(life, Role::Stop, out);
         } else if record.control.is_none() {
             self.send_stop_signal(life, self.who_is_stopped(life), because, out);
+        }
+    }
+
+    /// A stop that was begun has the rest of its time; a stop command that comes only now has its own.
+    fn kill_at(&self, life: &Life, record: &Record, now: Moment) -> Moment {
+        match life.control {
+            Control::Asked => now + self.unit.stop.grace,
+            Control::None | Control::Running(_) => record.deadline.unwrap_or(now),
         }
     }
 
@@ -247,6 +266,11 @@ impl Service {
                 Some(Step::First)
             }
             State::Finishing { index, .. } => Some(Step::StartPost(*index)),
+            State::Stopping { life, .. }
+                if life.first == First::None && life.control == Control::Asked =>
+            {
+                Some(Step::Stop)
+            }
             State::Clearing { index, over, .. } => {
                 Some(Step::StopPost { index: *index, over: (**over).clone() })
             }

@@ -349,6 +349,11 @@ impl Service {
         self.unit().kind == (Kind::Oneshot { remain_after_exit: true })
     }
 
+    /// Whether it is a oneshot that has a stop command when it is `done`, in a leaf of its own.
+    pub fn is_stopped_when_done(&self) -> bool {
+        self.remains() && self.unit().stop.command.is_some()
+    }
+
     fn why_over(&self, life: &Life, because: Option<Because>, verdict: Exit) -> Why {
         let first_succeeded = matches!(life.first, First::Ended(exit) if exit.is_success());
         match (because, self.unit().kind) {

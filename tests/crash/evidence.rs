@@ -66,6 +66,7 @@ pub fn begin(house: &House, scene: &Scene) -> Option<Client> {
 pub fn judge(house: &House, scene: &Scene, state: StateWord, place: &str) {
     match scene.target {
         Target::Hooked => judge_hooks(house, scene, state, place),
+        Target::Commanded | Target::Undone => judge_commands(house, scene, state, place),
         Target::Timed => judge_runs(house, place),
         Target::Checked => {
             // The supervisor may have been killed before it saw the illness; the next one sees it.
@@ -74,11 +75,7 @@ pub fn judge(house: &House, scene: &Scene, state: StateWord, place: &str) {
                 status.summary.state == StateWord::Up && is_well && house.path("well").exists()
             });
         }
-        Target::Family
-        | Target::Stubborn
-        | Target::Commanded
-        | Target::Listening
-        | Target::Instance => {}
+        Target::Family | Target::Stubborn | Target::Listening | Target::Instance => {}
     }
 }
 
@@ -102,6 +99,20 @@ fn judge_hooks(house: &House, scene: &Scene, state: StateWord, place: &str) {
     order.dedup();
     assert_eq!(order, whole, "{place}: {text}");
     assert!(services <= 1, "{place}: {text}");
+}
+
+/// A service that was ended was so by its stop command, which ran once; one that was not, not at all.
+fn judge_commands(house: &House, scene: &Scene, state: StateWord, place: &str) {
+    let text = house.read("order");
+    let order: Vec<&str> = text.lines().collect();
+    let whole: &[&str] = match (&scene.act, state) {
+        (_, StateWord::Down) => &["stop_command"],
+        // It was killed before the order counted.
+        (Act::Order("Stop") | Act::Ask("Stop"), _) => &[],
+        _ if order.is_empty() => &[],
+        _ => &["stop_command", "service"],
+    };
+    assert_eq!(order, whole, "{place}: {}", house.read("launcher.log"));
 }
 
 /// No run was made twice, and each a second after the one before.

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
-use treeward::supervision::status::StateWord::{self, Up};
+use treeward::supervision::status::StateWord::{self, Done, Up};
 
 use house::{House, PATIENCE, Process, cgroups_below, eventually, pids_below, program};
 use scenes::{Act, SCENES, Scene, Target};
@@ -111,7 +111,7 @@ fn prepare(house: &mut House, scene: &Scene) -> Vec<Photograph> {
     supervise(house);
     let _ = fs::remove_file(house.path("units/extra.yml"));
     let target = scene.target.name();
-    let order = if scene.from == Up { "Start" } else { "Stop" };
+    let order = if matches!(scene.from, Up | Done) { "Start" } else { "Stop" };
     match scene.target {
         // It waits for its time.
         Target::Timed => {}

@@ -1,6 +1,6 @@
 //! What happens, and what may come of it.
 
-use treeward::supervision::status::StateWord::{self, Down, Failed, Up};
+use treeward::supervision::status::StateWord::{self, Done, Down, Failed, Up};
 
 use crate::house::program;
 
@@ -26,8 +26,10 @@ pub enum Target {
     Family,
     /// One that ignores SIGTERM, so that it is killed after its grace period.
     Stubborn,
-    /// One that is stopped by a command.
+    /// One that is stopped by a command; it and the command write a word each.
     Commanded,
+    /// A oneshot that stays `done`, and is undone by a command; both write a word.
+    Undone,
     /// One with a hook of each kind; each writes a word, and whether it was alone.
     Hooked,
     /// One whose health check fails when a file is away; it makes the file when it starts.
@@ -99,15 +101,23 @@ impl Target {
                     .to_owned(),
                 2,
             ),
-            Self::Commanded => {
-                (family + "stop_command: [sh, -c, 'echo x >> {dir}/stopped; exec sleep 0.02']\n", 3)
-            }
+            Self::Commanded => (after("echo service >> {dir}/order") + STOP_COMMAND, 3),
+            Self::Undone => (
+                "type: oneshot\nremain_after_exit: true\n\
+                 command: [sh, -c, 'echo service >> {dir}/order']\n"
+                    .to_owned()
+                    + STOP_COMMAND,
+                0,
+            ),
         }
     }
 }
 
 const RESTARTED: &str = "restart: always\nrestart_delay: 0s\nrestart_max_attempts: 0\n\
                          reload_signal: WINCH\n";
+
+const STOP_COMMAND: &str =
+    "stop_command: [sh, -c, 'echo stop_command >> {dir}/order; exec sleep 0.02']\n";
 
 pub enum Act {
     /// An order by its method.
@@ -151,6 +161,17 @@ pub const SCENES: &[Scene] = &[
     scene("stop without waiting", Target::Family, Up, Act::Ask("Stop"), &[Down, Up]),
     scene("stop and kill", Target::Stubborn, Up, Act::Order("Stop"), &[Up, Down]),
     scene("stop by command", Target::Commanded, Up, Act::Order("Stop"), &[Up, Down]),
+    scene("restart by command", Target::Commanded, Up, Act::Order("Restart"), &[Up]),
+    scene("stop of one done", Target::Undone, Done, Act::Order("Stop"), &[Done, Down]),
+    scene(
+        "stop of one done without waiting",
+        Target::Undone,
+        Done,
+        Act::Ask("Stop"),
+        &[Down, Done],
+    ),
+    scene("restart of one done", Target::Undone, Done, Act::Order("Restart"), &[Done, Failed]),
+    scene("going down with one done", Target::Undone, Done, Act::Term, &[Done]),
     scene("restart", Target::Family, Up, Act::Order("Restart"), &[Up]),
     scene("restart and kill", Target::Stubborn, Up, Act::Order("Restart"), &[Up]),
     scene("reload", Target::Family, Up, Act::Order("Reload"), &[Up]),

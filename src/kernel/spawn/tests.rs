@@ -354,7 +354,8 @@ mod thousand;
 #[test]
 fn a_child_behind_a_gate_runs_when_it_is_opened_and_never_when_it_is_shut() {
     let tree = TestTree::new("gate");
-    for is_opened in [true, false] {
+    for (is_opened, is_let_through) in [(true, false), (false, false), (false, true)] {
+        let comes = is_opened || is_let_through;
         let leaf = tree.leaf();
         let prepared = Prepared::new(&program(&["/bin/true"])).unwrap();
         let (mut batch, gate) = (Batch::new(bytes_for(&prepared)).unwrap(), Gate::new().unwrap());
@@ -373,12 +374,15 @@ fn a_child_behind_a_gate_runs_when_it_is_opened_and_never_when_it_is_shut() {
             assert!(!batch.is_over(), "it has not waited");
             std::thread::yield_now();
         }
+        if is_let_through {
+            dir.let_through(child.pid);
+        }
         if is_opened {
             gate.open();
         } else {
             drop(gate);
         }
-        let expected = match is_opened {
+        let expected = match comes {
             true => (ExitStatus::Code(0), Report::Executed),
             false => {
                 let (stage, errno) = (Stage::Executing, Errno::ECANCELED);
@@ -387,7 +391,8 @@ fn a_child_behind_a_gate_runs_when_it_is_opened_and_never_when_it_is_shut() {
         };
         let end = bury_when_dead(child.pid).unwrap();
         assert_eq!((end, batch.report(child.line, true)), expected);
-        assert_eq!(leaf.mark(), is_opened.then_some(child.pid));
+        assert_eq!(leaf.mark(), comes.then_some(child.pid));
+        assert_eq!(leaf.let_through(), is_let_through.then_some(child.pid));
         leaf.remove().unwrap();
     }
 }
