@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::runs::Runs;
 use super::{Launcher, Token};
 use crate::kernel::kept::{Item, Kept};
 use crate::kernel::poll::Poll;
@@ -69,10 +70,12 @@ struct Left {
     fd: OwnedFd,
 }
 
-/// The sockets of all units.
+/// The sockets of all units, and what is kept beside them.
 #[derive(Debug)]
 pub struct Activations {
     kept: Kept,
+    /// Runs of oneshots.
+    pub runs: Runs,
     left: Vec<Left>,
     posts: BTreeMap<UnitName, Post>,
     watched: HashMap<u32, UnitName>,
@@ -86,12 +89,14 @@ impl Activations {
     /// When nothing can be kept.
     pub fn open(run_dir: &Path, keeper: Option<u32>) -> Result<Self, crate::kernel::Error> {
         let (kept, items) = Kept::open(&run_dir.join("kept"), keeper, KEPT)?;
-        let left = items.into_iter().filter_map(|Item { label, fd }| {
+        let mut runs = Runs::default();
+        let left = items.into_iter().filter_map(|item| {
+            let Item { label, fd } = runs.take_over(item)?;
             let label = serde_json::from_str(&label).ok()?;
             Some(Left { label, fd })
         });
         let left = left.collect();
-        Ok(Self { kept, left, posts: BTreeMap::new(), watched: HashMap::new(), next: 0 })
+        Ok(Self { kept, runs, left, posts: BTreeMap::new(), watched: HashMap::new(), next: 0 })
     }
 
     /// For the log lane, which holds it.
@@ -226,6 +231,13 @@ impl Activations {
         Some((name.clone(), ready.map(|open| open.socket.to_string()).collect()))
     }
 
+    /// Keeps the runs that were born in this turn.
+    pub fn keep_runs(&mut self) {
+        if self.runs.take_new() {
+            self.keep();
+        }
+    }
+
     /// Keeps what is open now for the next supervisor.
     fn keep(&mut self) {
         let label = |unit: &str, name: &str, socket: String, file: Option<&FileId>| {
@@ -244,9 +256,11 @@ impl Activations {
         let left = self.left.iter().map(|Left { label, fd }| {
             (serde_json::to_string(label).unwrap_or_default(), fd.as_fd())
         });
-        let all: Vec<(String, BorrowedFd)> = open.chain(left).collect();
+        let all: Vec<(String, BorrowedFd)> = open.chain(left).chain(self.runs.labelled()).collect();
         if let Err(error) = self.kept.replace(&all) {
-            log::warn!("{error}; a supervisor that is killed loses sockets that wait");
+            log::warn!(
+                "{error}; a supervisor that is killed loses sockets that wait, and how oneshots ended"
+            );
         }
     }
 }

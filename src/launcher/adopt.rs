@@ -2,6 +2,7 @@
 //! started.
 
 use std::collections::{BTreeSet, HashMap};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,6 +52,10 @@ impl Launcher {
                 self.adopt(start, leaf, is_newest, now)
             })
             .collect();
+        let newest_lives = |name: &str, start| {
+            living.iter().any(|(of, number)| of.as_str() == name && *number == start)
+        };
+        self.activations.runs.retain(newest_lives);
         let resting = groups.iter().filter_map(|group| UnitName::new(group).ok());
         let resting: BTreeSet<UnitName> = resting.chain(self.records.units()).collect();
         for name in resting.iter().filter(|name| !living.iter().any(|start| start.0 == **name)) {
@@ -142,31 +147,50 @@ impl Launcher {
         {
             (record.control, record.control_due) = (Some(command), false);
         }
+        let is_run =
+            |pid: &Pid| record.state == StateWord::Starting && self.watch_run(&start, *pid, &leaf);
+        let run = record.first.filter(is_run);
         for known in [&mut record.first, &mut record.main, &mut record.control] {
             *known = known.filter(|pid| leaf.contains(*pid));
             if let Some(pid) = *known {
                 self.watch_adopted(&start, pid);
             }
         }
+        record.first = record.first.or(run);
         let inode = leaf.inode().unwrap_or(0);
         self.leaves.add(&start, inode);
-        self.supervisor.adopt(name.as_str(), &record, populated, now);
+        // What has ended is told in its turn: first how, and then that the leaf is empty.
+        self.supervisor.adopt(name.as_str(), &record, populated || run.is_some(), now);
         self.renew_limits(&name, &record);
         Some(start)
     }
 
     /// Learns the end of a process that is no child of ours.
     fn watch_adopted(&mut self, start: &Start, pid: Pid) {
-        let Ok(Some(fd)) = pidfd::open(pid) else { return };
+        if let Ok(Some(fd)) = pidfd::open(pid) {
+            self.watch_end(start, pid, fd);
+        }
+    }
+
+    /// Learns the end of a oneshot's first process that has left the leaf already. Gives whether
+    /// that can be learnt.
+    fn watch_run(&mut self, start: &Start, pid: Pid, leaf: &Leaf) -> bool {
+        let fd = self.activations.runs.pidfd(start, pid);
+        fd.is_some_and(|fd| !leaf.contains(pid) && self.watch_end(start, pid, fd))
+    }
+
+    fn watch_end(&mut self, start: &Start, pid: Pid, fd: OwnedFd) -> bool {
         if self.adopted.contains_key(&pid) {
-            return;
+            return false;
         }
         match self.poll.add(&fd, Token::Adopted(pid).number()) {
             Ok(()) => {
                 self.adopted.insert(pid, (start.clone(), fd));
+                return true;
             }
             Err(error) => log::warn!("{error}"),
         }
+        false
     }
 
     /// Removes what a unit leaves behind whose file is gone, once it is at rest.

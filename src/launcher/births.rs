@@ -88,6 +88,8 @@ struct Newborn {
     pid: Pid,
     dir: LeafDir,
     gate: Option<Gate>,
+    /// Whether how it ends is all that it is for.
+    is_run: bool,
 }
 
 /// Why nothing was spawned.
@@ -133,13 +135,16 @@ impl Launcher {
     /// it waits for that. Nobody runs a stop command again that was let through, so that comes first:
     /// between a record that names it and its gate it could be lost.
     fn take_newborn(&mut self, newborn: Newborn, key: &Start, role: Role, now: Moment) {
-        let Newborn { pid, dir, gate } = newborn;
+        let Newborn { pid, dir, gate, is_run } = newborn;
         self.supervisor.handle(key.0.as_str(), key.1, Event::Spawned { role, pid }, now);
         if role == Role::Stop {
             dir.let_through(pid);
         }
         self.save_birth(key, &dir);
         gate.into_iter().for_each(Gate::open);
+        if is_run {
+            self.activations.runs.add(key, pid);
+        }
     }
 
     fn give_birth(
@@ -211,6 +216,8 @@ impl Launcher {
             || service.is_some_and(|it| matches!(it.state(), State::Finishing { .. }));
         let is_marked =
             role == Role::First && service.is_some_and(|it| it.unit().starts_in_steps());
+        let is_run = role == Role::First
+            && service.is_some_and(|it| matches!(it.unit().kind, Kind::Oneshot { .. }));
         let gate = is_beside.then(Gate::new).transpose()?;
         let output = self.lane.output(key.0.as_str())?;
         let alone = self.supervisor.has_dependents(key.0.as_str());
@@ -239,7 +246,7 @@ impl Launcher {
         if alone {
             batches.seal_one(number, &self.poll);
         }
-        child.map(|child| Newborn { pid: child.pid, dir, gate })
+        child.map(|child| Newborn { pid: child.pid, dir, gate, is_run })
     }
 
     /// Tells the rules of every child of a batch, if it is over.

@@ -38,6 +38,7 @@ pub mod properties;
 mod readiness;
 mod records;
 mod reload;
+mod runs;
 mod timers;
 mod token;
 mod upgrade;
@@ -352,6 +353,7 @@ impl Launcher {
         self.perform_all(now);
         self.births.batches.seal(&self.poll);
         self.save_all(now);
+        self.activations.keep_runs();
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
         if self.actions.is_empty() {

@@ -96,6 +96,7 @@ impl Launcher {
             if let Some((_, fd)) = self.adopted.remove(&pid) {
                 self.poll.remove(&fd);
             }
+            self.activations.runs.forget(pid);
             if self.births.bury(pid)
                 || self.lane.buried(pid, &self.poll, now)
                 || self.check_ended(pid, exit, now)
@@ -155,6 +156,7 @@ impl Launcher {
         }
         let Some(((name, start), fd)) = self.adopted.remove(&pid) else { return };
         self.poll.remove(&fd);
+        self.activations.runs.forget(pid);
         // The kernel tells how it ended as soon as its own parent has buried it.
         let exit = pidfd::exit_status_within(&fd, BURIAL_ELSEWHERE).map_or(Exit::Unknown, exit_of);
         let service = self.supervisor.service(name.as_str());

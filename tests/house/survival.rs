@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -102,6 +103,47 @@ fn a_service_that_ended_while_there_was_no_supervisor_is_started_again() {
     house.launch();
     house.wait_state("sleeper", StateWord::Up, PATIENCE);
     assert_ne!(sleeper(&house, "sleeper"), process);
+}
+
+#[test]
+fn a_oneshot_that_ended_while_there_was_no_supervisor_has_ended_as_it_did() {
+    let unit = |then: &str| {
+        format!(
+            "type: oneshot\nremain_after_exit: true\n\
+             command: [sh, -c, 'until test -e {{dir}}/go; do sleep 0.01; done; {then}']\n"
+        )
+    };
+    let names = ["well", "ill", "helped", "killed"];
+    let ends = ["exit 0", "exit 3", "sleep 1000 & exit 0", "kill $$"].map(unit);
+    let [well, ill, helped, killed] = &ends;
+    let units = [("well", &**well), ("ill", &**ill), ("helped", &**helped), ("killed", &**killed)];
+    let mut house = House::new(&units);
+    for name in names {
+        house.wait_state(name, StateWord::Starting, PATIENCE);
+    }
+    // What is kept goes through the hands of a second supervisor.
+    house.kill_supervisor();
+    house.launch();
+    house.kill_supervisor();
+    let firsts = names.map(|name| house.processes(name));
+    house.write("go", "");
+    // Somebody else buries them, and takes a while on some machines.
+    let pids =
+        firsts.iter().flatten().map(|process| PathBuf::from(format!("/proc/{}", process.pid)));
+    let pids: Vec<PathBuf> = pids.collect();
+    assert!(eventually(PATIENCE, || !pids.iter().any(|path| path.exists())), "{firsts:?}");
+    house.launch();
+    let how = names.map(|name| {
+        let status = house.wait_for(name, "at rest, or up", PATIENCE, |status| {
+            status.summary.state != StateWord::Starting
+        });
+        (status.start, status.summary.state, status.summary.why)
+    });
+    let failed = |why: &str| (1, StateWord::Failed, why.to_owned());
+    let well = |state| (1, state, String::new());
+    let expected =
+        [well(StateWord::Done), failed("exit status 3"), well(StateWord::Up), failed("SIGTERM")];
+    assert_eq!(how, expected, "{}", house.read("launcher.log"));
 }
 
 #[test]
