@@ -1,5 +1,7 @@
 //! Sockets and their services: opened, watched, passed on, and kept over our own end.
 
+mod runs;
+
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -7,7 +9,6 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::runs::Runs;
 use super::{Launcher, Token};
 use crate::kernel::kept::{Item, Kept};
 use crate::kernel::poll::Poll;
@@ -19,6 +20,8 @@ use crate::supervision::activation::{Activation, Address, Guard, Socket, Style, 
 use crate::supervision::name::UnitName;
 use crate::supervision::status::SocketStatus;
 use crate::supervision::unit::Unit;
+
+use runs::Runs;
 
 /// The log lane's descriptor of what is kept, which it never looks at: its standard output, which
 /// it has no other use for.

@@ -38,7 +38,6 @@ pub mod properties;
 mod readiness;
 mod records;
 mod reload;
-mod runs;
 mod timers;
 mod token;
 mod upgrade;
@@ -353,7 +352,6 @@ impl Launcher {
         self.perform_all(now);
         self.births.batches.seal(&self.poll);
         self.save_all(now);
-        self.activations.keep_runs();
         self.removals.drain(..).for_each(|chore| self.chores.add(chore));
         self.answer_waiting(now);
         if self.actions.is_empty() {

@@ -274,6 +274,7 @@ impl Launcher {
             }
             self.save_later.shrink_to(SAVES_A_TURN);
         }
+        self.activations.keep_runs();
     }
 
     fn save_now(&mut self, name: &UnitName) {

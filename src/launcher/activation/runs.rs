@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
-use super::leaves::Start;
 use crate::kernel::kept::Item;
 use crate::kernel::pidfd;
+use crate::launcher::leaves::Start;
 use crate::supervision::Pid;
 
 /// So many are kept, which is one message more; of others only the end that is seen is known.
