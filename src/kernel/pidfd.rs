@@ -56,14 +56,18 @@ pub fn has_ended(pidfd: &impl AsFd) -> bool {
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready == 1)
 }
 
-/// How a process ended that may not have been a child of ours (PIDFD_GET_INFO, Linux 6.15). Known
-/// only once somebody has reaped it, and only through a pidfd opened before that: waits at most so
-/// long for its burial. A kernel that cannot tell says so at once.
+/// How a process ended that may not have been a child of ours. The kernel tells of a zombie by its
+/// number, `pid`, and of one that somebody has reaped through a pidfd that was opened before that
+/// (PIDFD_GET_INFO, Linux 6.15); from the one to the other there is a moment, for which it waits so
+/// long at most. A kernel that cannot tell says so at once.
 #[must_use]
-pub fn exit_status_within(pidfd: &impl AsFd, limit: Duration) -> Option<ExitStatus> {
+pub fn exit_status_within(pidfd: &impl AsFd, pid: u32, limit: Duration) -> Option<ExitStatus> {
     let wanted = u64::from(libc::PIDFD_INFO_EXIT);
     let until = Instant::now() + limit;
     loop {
+        if let Some(status) = exit_status_of_zombie(pidfd, pid) {
+            return Some(status);
+        }
         let info = sys::pidfd_info(pidfd.as_fd().as_raw_fd(), wanted).ok()?;
         if info.mask & wanted != 0 {
             return Some(ExitStatus::from_wait_status(info.exit_code));
@@ -73,4 +77,16 @@ pub fn exit_status_within(pidfd: &impl AsFd, limit: Duration) -> Option<ExitStat
         }
         std::thread::sleep(Duration::from_micros(200));
     }
+}
+
+/// How it ended, from the last field of /proc/PID/stat (proc_pid_stat(5)), as long as nobody has
+/// reaped it. Who may not know is told 0, so that root alone believes that.
+fn exit_status_of_zombie(pidfd: &impl AsFd, pid: u32) -> Option<ExitStatus> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(") ")?;
+    let status = fields.strip_prefix("Z ")?.trim_end().rsplit_once(' ')?.1.parse().ok()?;
+    // It was still there after the look, so the number was its own.
+    let is_there = send_signal(pidfd, 0) == Ok(true);
+    let is_true = status != 0 || nix::unistd::geteuid().is_root();
+    (is_there && is_true).then(|| ExitStatus::from_wait_status(status))
 }

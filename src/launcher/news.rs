@@ -157,8 +157,8 @@ impl Launcher {
         let Some(((name, start), fd)) = self.adopted.remove(&pid) else { return };
         self.poll.remove(&fd);
         self.activations.runs.forget(pid);
-        // The kernel tells how it ended as soon as its own parent has buried it.
-        let exit = pidfd::exit_status_within(&fd, BURIAL_ELSEWHERE).map_or(Exit::Unknown, exit_of);
+        let exit = pidfd::exit_status_within(&fd, pid, BURIAL_ELSEWHERE);
+        let exit = exit.map_or(Exit::Unknown, exit_of);
         let service = self.supervisor.service(name.as_str());
         let is_command = service
             .and_then(Service::life)

@@ -92,7 +92,7 @@ fn a_pidfd_tells_the_end_and_the_cgroup_of_a_process_that_was_never_our_child() 
     });
     let foreign = pidfd::open(child).unwrap().unwrap();
     assert_eq!(bury(child), None);
-    assert_eq!(pidfd::exit_status_within(&foreign, Duration::ZERO), None);
+    assert_eq!(pidfd::exit_status_within(&foreign, child, Duration::ZERO), None);
     assert!(pidfd::send_signal(&foreign, libc::SIGTERM).unwrap());
     assert_eq!(parent.end(), ExitStatus::Code(0));
     assert!(!pidfd::send_signal(&foreign, 0).unwrap());
@@ -102,8 +102,27 @@ fn a_pidfd_tells_the_end_and_the_cgroup_of_a_process_that_was_never_our_child() 
     }));
     let known = kernel_at_least(6, 15);
     let ended = ExitStatus::Signal { number: libc::SIGTERM, core: false };
-    assert_eq!(pidfd::exit_status_within(&foreign, Duration::ZERO), known.then_some(ended));
+    assert_eq!(pidfd::exit_status_within(&foreign, child, Duration::ZERO), known.then_some(ended));
     assert_eq!(pidfd::cgroup_id_of(&foreign), known.then_some(leaf.inode().unwrap()));
+}
+
+#[test]
+fn a_zombie_of_others_tells_its_end_before_they_bury_it() {
+    let tree = TestTree::new("unburied");
+    // What the shell becomes knows nothing of its child.
+    let (leaf, _parent) = tree.shell("sh -c 'exec sleep 1000' & exec sleep 1001");
+    let child = eventually("a child", || {
+        let members = leaf.members().unwrap();
+        let is_child =
+            |pid: &u32| process::read(*pid).is_some_and(|it| it.command.ends_with(" 1000"));
+        members.into_iter().find(is_child)
+    });
+    let foreign = pidfd::open(child).unwrap().unwrap();
+    assert!(pidfd::send_signal(&foreign, libc::SIGTERM).unwrap());
+    let ended =
+        eventually("its end", || pidfd::exit_status_within(&foreign, child, Duration::ZERO));
+    assert_eq!(ended, ExitStatus::Signal { number: libc::SIGTERM, core: false });
+    assert_eq!(process::read(child).unwrap().state, 'Z');
 }
 
 #[test]
