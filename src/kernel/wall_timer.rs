@@ -21,6 +21,8 @@ pub struct WallTimer {
     timer: TimerFd,
     /// What it was set to last: no time at all, or milliseconds since the Unix epoch.
     set: Option<u64>,
+    /// The kernel has told that the clock was set, and will not tell it again.
+    was_told: bool,
 }
 
 impl WallTimer {
@@ -32,24 +34,36 @@ impl WallTimer {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_REALTIME, flags)
             .map_err(|errno| Error::new("open", "a timer", errno))?;
-        Ok(Self { timer, set: None })
+        Ok(Self { timer, set: None, was_told: false })
     }
 
     /// Fires at this time, in milliseconds since the Unix epoch, or when the clock is set before.
     /// Does nothing when that is what it will do already.
     pub fn fire_at(&mut self, at: u64) {
-        if self.set == Some(at) {
+        // One that must still tell of the clock does so at once.
+        if self.set == Some(at) || self.was_told {
             return;
         }
+        self.set = Some(at);
+        // The only refusals are of numbers out of range and bad flags. ECANCELED says that it was
+        // set although the clock was set meanwhile, of which a read knows nothing any more.
+        if self.try_fire_at(at) == Err(Errno::ECANCELED) {
+            self.tell();
+        }
+    }
+
+    /// Fires at once, and says then that the clock was set.
+    fn tell(&mut self) {
+        self.was_told = true;
+        let _ = self.try_fire_at(0);
+    }
+
+    fn try_fire_at(&self, at: u64) -> Result<(), Errno> {
         let flags =
             TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
         // A time of 0 would disarm it.
-        let at_once = Duration::from_millis(at.clamp(1, FAR_AWAY));
-        let expiration = Expiration::OneShot(TimeSpec::from_duration(at_once));
-        // The only refusals are of numbers out of range and bad flags. ECANCELED says that it was
-        // set although the clock was set meanwhile; that is told again by the descriptor.
-        let _ = self.timer.set(expiration, flags);
-        self.set = Some(at);
+        let at = Duration::from_millis(at.clamp(1, FAR_AWAY));
+        self.timer.set(Expiration::OneShot(TimeSpec::from_duration(at)), flags)
     }
 
     /// Fires only when the clock is set.
@@ -59,6 +73,7 @@ impl WallTimer {
 
     /// Fires no more.
     pub fn disarm(&mut self) {
+        self.was_told = false;
         if self.set.take().is_some() {
             let _ = self.timer.unset();
         }
@@ -68,7 +83,8 @@ impl WallTimer {
     pub fn take(&mut self) -> bool {
         self.set = None;
         // nix's own wait takes ECANCELED for an ordinary end.
-        read(&self.timer, &mut [0; 8]) == Err(Errno::ECANCELED)
+        let is_told = read(&self.timer, &mut [0; 8]) == Err(Errno::ECANCELED);
+        std::mem::take(&mut self.was_told) || is_told
     }
 }
 
@@ -106,5 +122,23 @@ mod tests {
         timer.wait_for_the_clock();
         poll.wait(Some(0), &mut ready).unwrap();
         assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_while_it_is_set_itself_is_told_of_once() {
+        let mut timer = WallTimer::new().unwrap();
+        let mut poll = Poll::new().unwrap();
+        let mut ready = Vec::new();
+        poll.add(&timer, 1).unwrap();
+        timer.wait_for_the_clock();
+        // A test cannot set the clock: the machine of vm/ does.
+        timer.tell();
+        timer.fire_at(wall_ms() + 3_600_000);
+        poll.wait(Some(20_000), &mut ready).unwrap();
+        assert_eq!(ready, [1]);
+        assert!(timer.take());
+        timer.wait_for_the_clock();
+        poll.wait(Some(0), &mut ready).unwrap();
+        assert!(ready.is_empty() && !timer.take());
     }
 }

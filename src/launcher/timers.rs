@@ -57,6 +57,9 @@ pub struct Timers {
     machine: String,
     zone: TimeZone,
     counting: BTreeMap<UnitName, Vec<Counting>>,
+    /// When each of these units was last started, by the wall clock of that moment: a clock that
+    /// was set forward since, or ran on while the machine was suspended, has left out what was due.
+    began: BTreeMap<UnitName, Both>,
     /// Of persistent units.
     runs: BTreeMap<UnitName, Run>,
 }
@@ -74,6 +77,7 @@ impl Timers {
             machine: machine.trim().to_owned(),
             zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
             counting: BTreeMap::new(),
+            began: BTreeMap::new(),
             runs: BTreeMap::new(),
         })
     }
@@ -107,6 +111,20 @@ impl Timers {
     /// When a unit is due next.
     fn next(&self, name: &UnitName, now: Both) -> Option<Millis> {
         self.counting.get(name)?.iter().filter_map(|counting| counting.due.wall(now)).min()
+    }
+
+    /// When the last start of a unit began, on both clocks. Who asks first after a start settles what
+    /// the wall clock said.
+    fn began(&mut self, name: &UnitName, began: Moment, now: Both) -> Both {
+        match self.began.get(name) {
+            Some(known) if known.monotonic == began => *known,
+            Some(_) | None => {
+                let ago = now.monotonic.saturating_sub(began);
+                let began = Both { wall: now.wall.saturating_sub(ago), monotonic: began };
+                self.began.insert(name.clone(), began);
+                began
+            }
+        }
     }
 
     /// Reckons anew when a unit is due.
@@ -147,12 +165,6 @@ fn both(now: Moment) -> Both {
     Both { wall: clock::wall_ms(), monotonic: now }
 }
 
-/// When the last start began, on both clocks.
-fn began(service: &Service, clocks: Clocks) -> Option<Both> {
-    let monotonic = service.began()?;
-    Some(Both { wall: clocks.wall(monotonic), monotonic })
-}
-
 impl Launcher {
     /// Begins or ceases to count the timers of a unit.
     pub(super) fn set_timers(&mut self, unit: &Unit, guard: Guard, now: Moment) {
@@ -160,12 +172,13 @@ impl Launcher {
         let wanted = unit.activation.as_deref().map(|it| it.timers.as_slice()).unwrap_or_default();
         if wanted.is_empty() || guard == Guard::Off {
             if self.timers.counting.remove(name).is_some() {
+                self.timers.began.remove(name);
                 self.timers.set_alarm();
             }
             return;
         }
-        let (now, clocks) = (both(now), Clocks::now());
-        let began = self.supervisor.service(name.as_str()).and_then(|it| began(it, clocks));
+        let now = both(now);
+        let began = self.began(name, now);
         let is_same = self.timers.counting.get(name).is_some_and(|all| {
             all.len() == wanted.len() && all.iter().zip(wanted).all(|(it, is)| it.timer == *is)
         });
@@ -184,6 +197,12 @@ impl Launcher {
         }
         self.timers.reckon(name, began, now);
         self.timers.set_alarm();
+    }
+
+    /// When the last start of a unit with timers began, on both clocks.
+    fn began(&mut self, name: &UnitName, now: Both) -> Option<Both> {
+        let began = self.supervisor.service(name.as_str())?.began()?;
+        Some(self.timers.began(name, began, now))
     }
 
     /// What is kept of a unit's last run. One that never ran counts from the first time that it is
@@ -206,11 +225,10 @@ impl Launcher {
     pub(super) fn take_clock(&mut self, now: Moment) {
         if self.timers.alarm.take() {
             log::info!("the clock was set: timers are reckoned anew");
-            let (now, clocks) = (both(now), Clocks::now());
+            let now = both(now);
             let names: Vec<UnitName> = self.timers.counting.keys().cloned().collect();
             for name in names {
-                let service = self.supervisor.service(name.as_str());
-                let began = service.and_then(|service| began(service, clocks));
+                let began = self.began(&name, now);
                 self.timers.reckon(&name, began, now);
             }
         }
@@ -241,9 +259,7 @@ impl Launcher {
                 let word = service.map_or(StateWord::Down, Service::word);
                 log::warn!("{name}: {timer} is due while it is {word}: this run is skipped");
             }
-            let clocks = Clocks::now();
-            let service = self.supervisor.service(name.as_str());
-            let began = service.and_then(|service| began(service, clocks));
+            let began = self.began(&name, both);
             self.timers.reckon(&name, began, both);
         }
         self.timers.set_alarm();
@@ -274,10 +290,9 @@ impl Launcher {
             self.write_run(name, &run);
         }
         if begins || ends {
-            let clocks = Clocks::now();
-            let service = self.supervisor.service(name.as_str());
-            let began = service.and_then(|service| began(service, clocks));
-            self.timers.reckon(name, began, both(now));
+            let now = both(now);
+            let began = self.began(name, now);
+            self.timers.reckon(name, began, now);
             self.timers.set_alarm();
         }
     }
@@ -298,7 +313,7 @@ impl Launcher {
             let timers = service.unit().activation.as_deref().map(|it| it.timers.as_slice());
             let counting = self.timers.counting.get(name);
             let run = self.timers.runs.get(name).filter(|run| !run.never);
-            let began = began(service, clocks).map(|began| began.wall);
+            let began = service.began().map(|began| clocks.wall(began));
             let known = match (began, run) {
                 (None, Some(run)) => run.result.clone(),
                 (Some(_), _) if !service.word().is_alive() => result(service),

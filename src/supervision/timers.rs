@@ -201,6 +201,8 @@ mod tests {
         let ran = Known { began: Some(both(MIDNIGHT + 2 * HOUR)), ..known(armed) };
         let tomorrow = Due::Wall(MIDNIGHT + DAY + 2 * HOUR);
         assert_eq!(at(&daily(false), &ran, MIDNIGHT + 2 * HOUR), tomorrow);
+        // It is put forward after a run, over more than one: one is made up for.
+        assert_eq!(at(&daily(false), &ran, MIDNIGHT + 5 * DAY), tomorrow);
         // The clock is put back a week: it does not wait for a week.
         let back = both(MIDNIGHT + 2 * HOUR - 7 * DAY + 1);
         let next = due(&daily(false), &ran, back, &TimeZone::UTC);

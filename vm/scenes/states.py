@@ -32,6 +32,27 @@ restart_delay: 20s
 restart_max_attempts: 0
 enabled: false
 """
+# Each run is a line: when it was, on the clock that only goes forward.
+NOON = """
+description: Runs at noon
+command: sh -c "cut -d' ' -f1 /proc/uptime >>/run/noon"
+timer: "12:00"
+"""
+NOON_KEPT = """
+description: Runs at noon, and makes up for a noon when the machine was off
+command: sh -c "cut -d' ' -f1 /proc/uptime >>/run/noon-kept"
+timer: {calendar: "12:00", persistent: true}
+"""
+TICK = """
+description: Runs every five seconds
+command: sh -c "cut -d' ' -f1 /proc/uptime >>/run/tick"
+timer: {every: 5s}
+"""
+BRIEF = """
+description: Has a timer, and a run of it is over soon
+command: sleep 1
+timer: {every: 100m}
+"""
 LATE = """
 description: Asks for a restart of the machine when it is asked to end
 command:
@@ -83,6 +104,44 @@ def clock_jumps(machine):
     machine.run("slc stop failing; slc status cron; slc journal -n 3 treeward")
 
 
+def noons(machine, count, what):
+    """Waits until both that run at noon have run so often, sees that they do not once more, and that they
+    wait for the next noon of the clock as it is."""
+    ran = "test $(cat /run/noon | wc -l) -ge {0} && test $(cat /run/noon-kept | wc -l) -ge {0}"
+    machine.until(f"{ran.format(count)} || {{ slc list --timers; date; exit 1; }}", limit=40, what=what)
+    time.sleep(2)
+    seen = machine.run(f"{ran.format(count + 1)} && exit 1; slc list --timers", status=None)
+    noon = machine.run("date -d \"$(test $(date +%H) -lt 12 || echo '+1 day')\" +%F").strip() + " 12:00:00"
+    if seen.count(noon) != 2:
+        raise Failed(f"expected {what}, {count} runs of both and {noon} for the next; saw\n{seen}")
+
+
+def timers_follow_the_clock(machine):
+    """A clock that is set makes a noon that it leaps due once, one that it repeats due again, and no interval."""
+    machine.run("date -s '2030-06-05 11:00:00'")
+    for name, text in (("noon", NOON), ("noon-kept", NOON_KEPT), ("tick", TICK), ("brief", BRIEF)):
+        machine.write(f"/etc/yml-services/{name}.yml", text)
+    machine.run("touch /run/noon /run/noon-kept; slc reload")
+    noons(machine, 0, "nothing before noon")
+    machine.run("date -s '2030-06-08 13:00:00'")
+    noons(machine, 1, "one run for three noons that were left out")
+    machine.run("date -s '2030-06-10 13:00:00'")
+    noons(machine, 2, "another for two noons after a run")
+    machine.run("date -s '2030-06-05 11:59:55'")
+    noons(machine, 3, "a run at a noon that comes again")
+    # The supervisor learns of the clock in the same moment as that a timer's run has ended.
+    machine.run(
+        "pid=$(cat /run/treeward/lock); slc start --no-wait brief && kill -STOP $pid && sleep 2;"
+        " date -s '2030-06-01 11:59:55'; kill -CONT $pid"
+    )
+    noons(machine, 4, "a run at noon though the supervisor was busy when the clock was set")
+    ticks = [float(tick) for tick in machine.run("cat /run/tick").split()]
+    machine.run("slc stop tick noon noon-kept")
+    gaps = [now - before for before, now in zip(ticks, ticks[1:])]
+    if len(gaps) < 3 or min(gaps) < 4 or max(gaps) > 15:
+        raise Failed(f"expected a run every 5 s; saw them at {ticks}")
+
+
 def two_orders_to_end(machine):
     """Scenario P15: the first order to end the machine counts, and who gives a second is told so."""
     machine.write("/etc/yml-services/late.yml", LATE)
@@ -92,4 +151,4 @@ def two_orders_to_end(machine):
     machine.ends("power off")
 
 
-SCENES = [waits_in_the_kernel, clock_jumps, two_orders_to_end]
+SCENES = [waits_in_the_kernel, clock_jumps, timers_follow_the_clock, two_orders_to_end]
