@@ -233,8 +233,9 @@ pub(super) enum Command {
 
     /// A picture of the boot (SVG), for a browser
     #[command(after_help = "Example: slc plot > boot.svg\n\n\
-                      Units whose last start came after ten quiet seconds are not drawn without \
-                      --all.")]
+                      The boot is what is enabled and what that needs, up to ten quiet seconds; \
+                      what something else has started meanwhile is in italics, and what was \
+                      started later is not drawn without --all.")]
     Plot {
         /// Also starts that were long after the boot
         #[arg(long)]

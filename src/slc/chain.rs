@@ -28,7 +28,7 @@ struct Chain {
     chain: Vec<Link>,
 }
 
-/// Shows the chain of a unit, or of the one that was up last in the boot.
+/// Shows the chain of a unit, or of the one that the boot wanted and that was up last.
 pub(super) fn run(
     supervisor: &Supervisor,
     unit: Option<&str>,

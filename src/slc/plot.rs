@@ -2,15 +2,16 @@
 //!
 //! One file that needs nothing else. Colours follow the reader's choice of light or dark.
 
+mod row;
+
 use std::fmt::Write;
 
+use self::row::{Row, bars, label, tooltip};
 use super::Supervisor;
 use super::end::{End, Failed, put};
 use super::style::{Style, clean};
 use super::web::{self, Boot, exact};
 use crate::protocol::message::Web;
-use crate::supervision::nodes::Node;
-use crate::supervision::status::StateWord;
 
 /// The sizes of the picture, in pixels.
 const MARGIN: u64 = 24;
@@ -24,9 +25,11 @@ const LETTER: u64 = 8;
 const BEHIND: u64 = 90;
 
 const STYLE: &str = "\
+  svg { background: #ffffff; }
   text { font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: #1f2328; }
   .title { font-size: 18px; font-weight: 600; }
   .quiet { fill: #59636e; font-size: 12px; }
+  .guest { font-style: italic; }
   .took { font-size: 12px; }
   .paper { fill: #ffffff; }
   .stripe { fill: #f6f8fa; }
@@ -37,6 +40,7 @@ const STYLE: &str = "\
   .up { fill: #aceebb; }
   .failed { fill: #cf222e; }
   @media (prefers-color-scheme: dark) {
+    svg { background: #0d1117; }
     text { fill: #f0f6fc; }
     .quiet { fill: #9198a1; }
     .paper { fill: #0d1117; }
@@ -56,23 +60,49 @@ pub(super) fn run(supervisor: &Supervisor, all: bool, style: &Style) -> Result<E
     put(&draw(&web, all, style))
 }
 
-/// A bar: its class, and from when to when.
-type Bar = (&'static str, u64, u64);
-
 fn draw(web: &Web, all: bool, style: &Style) -> String {
     let mut boot = web::boot(web);
+    let title = title(&boot);
     if all {
         boot.nodes.append(&mut boot.later);
     }
-    let picture = Picture::of(web, &boot);
-    let mut out = picture.head(web, &boot, style);
-    picture.axis(&mut out, boot.nodes.len() as u64);
-    for (place, node) in boot.nodes.iter().enumerate() {
-        picture.row(&mut out, place as u64, node);
+    let mut rows: Vec<Row<'_>> =
+        boot.nodes.iter().map(|node| Row { node, is_of_boot: true }).collect();
+    rows.extend(boot.meanwhile.iter().map(|node| Row { node, is_of_boot: false }));
+    rows.sort_by_key(|row| (row.node.due.unwrap_or(row.node.since), row.node.began));
+    let picture = Picture::of(web, &boot, rows.len() as u64);
+    let mut out = picture.head(web, &boot, &title, style);
+    picture.axis(&mut out);
+    for (place, row) in rows.iter().enumerate() {
+        picture.row(&mut out, place as u64, row);
     }
     picture.legend(&mut out, &boot);
     out.push_str("</svg>\n");
     out
+}
+
+/// How far the boot has come.
+fn title(boot: &Boot<'_>) -> String {
+    let count = boot.nodes.len();
+    let units = format!("{count} unit{}", if count == 1 { "" } else { "s" });
+    let up = boot.nodes.iter().filter_map(|node| node.up);
+    let (came, last) = (up.clone().count(), up.max());
+    let on_their_way = boot.nodes.iter().filter(|node| web::settled(node).is_none()).count();
+    let after = last.map(|last| exact(last.saturating_sub(boot.zero))).unwrap_or_default();
+    let mut title = match came {
+        0 if count == 0 => return "Nothing was started by the boot".to_owned(),
+        0 => format!("{units}, none is up"),
+        came if came == count => format!("{units}, all up after {after}"),
+        came => format!("{units}, {came} up after {after}"),
+    };
+    for (some, words) in
+        [(count - came - on_their_way, "did not come up"), (on_their_way, "on their way")]
+    {
+        if some > 0 {
+            let _ = write!(title, ", {some} {words}");
+        }
+    }
+    title
 }
 
 /// What is where.
@@ -81,6 +111,7 @@ struct Picture {
     left: u64,
     width: u64,
     height: u64,
+    rows: u64,
     zero: u64,
     now: u64,
     /// The time that the chart shows, in milliseconds.
@@ -88,22 +119,22 @@ struct Picture {
 }
 
 impl Picture {
-    fn of(web: &Web, boot: &Boot<'_>) -> Self {
-        let letters = boot.nodes.iter().map(|node| node.name.chars().count()).max().unwrap_or(0);
+    fn of(web: &Web, boot: &Boot<'_>, rows: u64) -> Self {
+        let drawn = boot.nodes.iter().chain(&boot.meanwhile);
+        let letters = drawn.map(|node| node.name.chars().count()).max().unwrap_or(0);
         let left = MARGIN + (letters.clamp(8, 40) as u64) * LETTER + 12;
-        // The last word of each: up, begun, or still on its way, which is until now.
-        let ends = boot.nodes.iter().map(|node| match (node.up, node.state) {
-            (Some(up), _) => up,
-            (None, StateWord::Starting | StateWord::Blocked | StateWord::Waiting) => web.now,
-            (None, _) => node.since,
-        });
-        let last = ends.max().unwrap_or(boot.zero).saturating_sub(boot.zero);
+        let ends = boot.nodes.iter().map(|node| web::settled(node).or(node.began).unwrap_or(0));
+        let last = ends.max().unwrap_or(0).max(boot.zero);
+        // One that is on its way for hours leaves the others their room.
+        let on_its_way = boot.nodes.iter().any(|node| web::settled(node).is_none());
+        let last = if on_its_way { web.now.min(last + web::QUIET) } else { last };
+        let last = last.saturating_sub(boot.zero);
         // A bit of what came after shows who stayed up.
         let length = (last + last / 12).max(10);
         let below = if boot.later.is_empty() { 46 } else { 70 };
-        let height = TOP + boot.nodes.len() as u64 * ROW + below;
+        let height = TOP + rows * ROW + below;
         let width = left + CHART + BEHIND + MARGIN;
-        Self { left, width, height, zero: boot.zero, now: web.now, length }
+        Self { left, width, height, rows, zero: boot.zero, now: web.now, length }
     }
 
     /// Where a moment is, in tenths of a pixel so that short bars are not lost.
@@ -114,23 +145,14 @@ impl Picture {
         self.left as f64 + (part * 10.0).round() / 10.0
     }
 
-    fn head(&self, web: &Web, boot: &Boot<'_>, style: &Style) -> String {
+    fn head(&self, web: &Web, boot: &Boot<'_>, title: &str, style: &Style) -> String {
         let (width, height) = (self.width, self.height);
-        let count = boot.nodes.len();
-        let up = boot.nodes.iter().filter_map(|node| node.up);
-        let came = up.clone().count();
-        let title = match up.max() {
-            Some(last) if came == count => {
-                format!("{count} units, all up after {}", exact(last.saturating_sub(self.zero)))
-            }
-            Some(last) => format!(
-                "{count} units, {came} came up, the last after {}",
-                exact(last.saturating_sub(self.zero))
-            ),
-            None => format!("{count} units, none is up"),
-        };
         let began = web.wall.saturating_sub(web.now.saturating_sub(self.zero));
-        let under = format!("0 is {}", style.local_millis(began));
+        let guests = match boot.meanwhile.len() {
+            0 => "",
+            _ => "; in italics: started meanwhile, but not by the boot",
+        };
+        let under = format!("0 is {}{guests}", style.local_millis(began));
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\" role=\"img\">\n<title>{title}</title>\n\
@@ -142,8 +164,8 @@ impl Picture {
     }
 
     /// Lines at round times, between four and ten of them.
-    fn axis(&self, out: &mut String, rows: u64) {
-        let step = step(self.length);
+    fn axis(&self, out: &mut String) {
+        let (step, rows) = (step(self.length), self.rows);
         let (top, bottom) = (TOP - 8, TOP + rows * ROW);
         for row in (0..rows).step_by(2) {
             let y = TOP + row * ROW;
@@ -166,14 +188,16 @@ impl Picture {
         }
     }
 
-    fn row(&self, out: &mut String, place: u64, node: &Node) {
+    fn row(&self, out: &mut String, place: u64, row: &Row<'_>) {
+        let node = row.node;
         let y = TOP + place * ROW;
         let text = y + ROW / 2 + 5;
         let bars = bars(node, self.now);
         let _ = writeln!(
             out,
-            "<g><title>{}</title>\n<text x=\"{}\" y=\"{text}\" text-anchor=\"end\">{}</text>",
+            "<g><title>{}</title>\n<text class=\"{}\" x=\"{}\" y=\"{text}\" text-anchor=\"end\">{}</text>",
             escape(&tooltip(node, self.zero)),
+            if row.is_of_boot { "name" } else { "name guest" },
             self.left - 10,
             escape(&short(&node.name))
         );
@@ -198,7 +222,7 @@ impl Picture {
     }
 
     fn legend(&self, out: &mut String, boot: &Boot<'_>) {
-        let y = TOP + boot.nodes.len() as u64 * ROW + 26;
+        let y = TOP + self.rows * ROW + 26;
         let mut x = self.left;
         for (class, words) in [
             ("waiting", "waiting: back-off"),
@@ -238,59 +262,6 @@ impl Picture {
             );
         }
     }
-}
-
-/// What a unit did, one after the other.
-fn bars(node: &Node, now: u64) -> Vec<Bar> {
-    let rests = match node.state {
-        StateWord::Up | StateWord::Reloading | StateWord::Done => now,
-        StateWord::Starting => now,
-        StateWord::Down
-        | StateWord::Blocked
-        | StateWord::Waiting
-        | StateWord::Stopping
-        | StateWord::Killing
-        | StateWord::Failed => node.since,
-    };
-    let (Some(due), Some(free), Some(began)) = (node.due, node.free, node.began) else {
-        return vec![("blocked", node.since, now)];
-    };
-    let works = match (node.up, node.state) {
-        (Some(_), _) | (None, StateWord::Starting) => "starting",
-        (None, _) => "failed",
-    };
-    let until = node.up.unwrap_or_else(|| rests.max(began));
-    let mut bars = vec![("waiting", due, free), ("blocked", free, began), (works, began, until)];
-    bars.extend(node.up.map(|up| ("up", up, rests.max(up))));
-    bars.retain(|(class, from, to)| to > from || *class == works);
-    bars
-}
-
-/// Where the text of a unit stands, and what it says: the time that it took, or where it has come to.
-fn label(node: &Node, now: u64) -> (u64, String) {
-    match (node.began, node.up, node.state) {
-        (Some(began), Some(up), _) => (up, exact(up.saturating_sub(began))),
-        (None, ..) | (_, None, StateWord::Starting) => (now, node.state.to_string()),
-        (Some(began), None, state) => (node.since.max(began), state.to_string()),
-    }
-}
-
-fn tooltip(node: &Node, zero: u64) -> String {
-    let at = |moment: Option<u64>| match moment {
-        Some(at) => exact(at.saturating_sub(zero)),
-        None => "-".to_owned(),
-    };
-    let waited = match (&node.waited_for, node.waited_turn) {
-        (Some(other), _) => format!(", waited for {other}"),
-        (None, true) => ", waited for its turn".to_owned(),
-        (None, false) => String::new(),
-    };
-    let (due, began, up) = (at(node.due), at(node.began), at(node.up));
-    let what = if node.description.is_empty() { "" } else { ": " };
-    format!(
-        "{}{what}{}\n{}, type {}; due at {due}{waited}; began at {began}; up at {up}",
-        node.name, node.description, node.state, node.kind
-    )
 }
 
 /// A round step of which four to ten fit.
@@ -333,7 +304,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::chain::tests::{node, plain, web};
-    use super::{bars, draw, label, round, step};
+    use super::{draw, round, step};
     use crate::supervision::status::StateWord;
 
     #[test]
@@ -364,24 +335,6 @@ mod tests {
     }
 
     #[test]
-    fn bars_follow_each_other_and_a_failure_is_seen() {
-        let mut failed = node("a", (100, 300, 400), None);
-        failed.free = Some(200);
-        let all = [("waiting", 100, 200), ("blocked", 200, 300), ("starting", 300, 400)];
-        assert_eq!(bars(&failed, 900), [&all[..], &[("up", 400, 900)]].concat());
-        (failed.up, failed.state, failed.since) = (None, StateWord::Failed, 500);
-        assert_eq!(bars(&failed, 900)[2], ("failed", 300, 500));
-        assert_eq!(label(&failed, 900), (500, "failed".into()));
-        failed.state = StateWord::Starting;
-        assert_eq!(bars(&failed, 900)[2], ("starting", 300, 900));
-        assert_eq!(label(&failed, 900), (900, "starting".into()));
-        (failed.due, failed.state) = (None, StateWord::Blocked);
-        assert_eq!(bars(&failed, 900), [("blocked", 500, 900)]);
-        failed.began = None;
-        assert_eq!(label(&failed, 900), (900, "blocked".into()));
-    }
-
-    #[test]
     fn the_axis_has_round_steps() {
         for (length, expected) in
             [(10, 1), (11, 2), (40, 5), (100, 10), (999, 100), (2_700, 500), (70_000, 10_000)]
@@ -391,5 +344,35 @@ mod tests {
         let shown = [(0, 500), (500, 500), (1_500, 500), (20, 10), (12_000, 2_000)];
         let shown = shown.map(|(at, step)| round(at, step));
         assert_eq!(shown, ["0", "500 ms", "1.5 s", "20 ms", "12 s"]);
+    }
+
+    #[test]
+    fn who_was_not_started_by_the_boot_is_no_part_of_its_title() {
+        let mut web = web();
+        for (at, name) in [(1_500, "guest"), (99_000, "hours-later")] {
+            let mut other = node(name, (at, at, at + 4_000), None);
+            other.origin = Some("triggered".into());
+            other.triggered_by = Some("its timer, daily".into());
+            web.units.push(other);
+        }
+        let drawn = draw(&web, false, &plain());
+        assert!(drawn.contains("4 units, all up after 2.500 s<"), "{drawn}");
+        assert!(
+            drawn.contains("name guest") && drawn.contains("started by its timer, daily</title>")
+        );
+        assert!(drawn.contains("not drawn: much-later, hours-later<"), "{drawn}");
+        let failed = &mut web.units[0];
+        (failed.up, failed.state) = (None, StateWord::Failed);
+        let on_its_way = &mut web.units[3];
+        (on_its_way.up, on_its_way.state) = (None, StateWord::Starting);
+        let drawn = draw(&web, false, &plain());
+        let title = "4 units, 2 up after 2.450 s, 1 did not come up, 1 on their way<";
+        assert!(drawn.contains(title), "{drawn}");
+        // Ten seconds of the hours for which it has been on its way.
+        assert!(drawn.contains(">12 s<") && !drawn.contains(">14 s<"), "{drawn}");
+        web.units.retain(|node| node.origin.as_deref() == Some("triggered"));
+        let drawn = draw(&web, false, &plain());
+        assert!(drawn.contains("Nothing was started by the boot<"), "{drawn}");
+        assert!(draw(&web, true, &plain()).contains(">guest</text>"));
     }
 }
