@@ -13,7 +13,7 @@ Exit status:
   0  done; with status: every unit named lives, or is done
   1  it failed, or was refused
   2  the command line makes no sense
-  3  a unit is not running
+  3  a unit is not running, also when it only waits for its timer, socket or path
   4  no such unit
   5  the supervisor cannot be reached: it does not run, or went away
   6  no answer in time

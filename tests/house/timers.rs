@@ -75,6 +75,8 @@ fn one_that_is_not_enabled_waits_for_a_start() {
     house.wait_for("off", "armed", PATIENCE, |status| {
         status.start == 1 && status.summary.why.starts_with("next run")
     });
+    // As systemctl and the LSB have it: armed is not running.
+    assert_eq!(house.slc(&["status", "off"]).code, Some(3));
 }
 
 #[test]
