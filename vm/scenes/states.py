@@ -74,7 +74,8 @@ def waits_in_the_kernel(machine):
     pid = machine.until(waits, what="dd in state D").strip()
     machine.run("slc stop --no-wait frozen")
     stuck = rf"Stuck +{pid} waits in the kernel \(\w+\)"
-    status = machine.until("slc status frozen; slc status frozen | grep -q '^  State *killing'", what="the kill")
+    seen = "slc status frozen >/run/seen; cat /run/seen; grep -q '^  State *killing' /run/seen"
+    status = machine.until(seen, what="the kill")
     if not re.search(r"State +killing", status) or not re.search(stuck, status):
         raise Failed(f"expected killing, and {pid} named with its wait channel; saw\n{status}")
     machine.run("slc start --no-wait frozen; slc list | grep -q '^frozen *killing'; slc status cron")
