@@ -135,7 +135,7 @@ impl Launcher {
         if down.limit <= now && !down.killed {
             down.killed = true;
             let took = Span(now - down.began);
-            log::error!("everything should be down since {took} ago: what is left is killed");
+            log::error!("not everything was down within {took}: what is left is killed");
             self.supervisor.kill_all(now);
         }
         self.tell_those_who_wait(now);

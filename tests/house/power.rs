@@ -75,7 +75,7 @@ fn going_down_has_a_limit_and_says_for_whom_it_waits_and_what_it_killed() {
     let log = house.read("launcher.log");
     let waits = format!("waiting for stubborn (pid {pid} sh, S");
     assert!(log.contains(&waits) && log.contains("until it is killed"), "{log}");
-    assert!(log.contains("everything should be down since 4"), "{log}");
+    assert!(log.contains("not everything was down within 4"), "{log}");
     assert!(house.processes("stubborn").is_empty());
 
     // The next supervisor keeps the report for people.
