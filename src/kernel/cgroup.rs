@@ -18,6 +18,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::mkdir;
 
+use super::files::{LockError, lock_existing};
 use super::leaf::{Leaf, LeafDir};
 use super::membership::{Membership, Mount, cgroup2_mounts, is_within, own_cgroup};
 use super::{Error, errno_of, sys};
@@ -110,6 +111,16 @@ impl Tree {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Takes the tree for this process, until the descriptor is closed. The lock is on a file that
+    /// nobody but its owner can open, or anybody could keep the supervisor from starting; and that
+    /// nobody here writes to, since any close of it would drop the lock.
+    ///
+    /// # Errors
+    /// See [`LockError`]; ENOENT where the kernel has no such file (before 5.14), or the tree is gone.
+    pub fn lock(&self) -> Result<OwnedFd, LockError> {
+        lock_existing(&self.services_path().join("cgroup.kill"))
     }
 
     fn supervisor_path(&self) -> PathBuf {

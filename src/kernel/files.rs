@@ -138,18 +138,31 @@ pub fn lock(path: &Path) -> Result<OwnedFd, LockError> {
     options.read(true).write(true).create(true).truncate(false);
     let file = options.mode(0o644).custom_flags(libc::O_NOFOLLOW).open(path);
     let mut file = file.map_err(|e| failed(errno_of(&e)))?;
-    let mut whole = whole_file();
-    match fcntl(&file, FcntlArg::F_SETLK(&whole)) {
-        Ok(_) => {}
-        Err(Errno::EAGAIN | Errno::EACCES) => {
-            fcntl(&file, FcntlArg::F_GETLK(&mut whole)).map_err(failed)?;
-            return Err(LockError::Held { pid: u32::try_from(whole.l_pid).unwrap_or(0) });
-        }
-        Err(errno) => return Err(failed(errno)),
-    }
+    lock_open(&file, path)?;
     let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(|e| failed(errno_of(&e)))?;
     Ok(file.into())
+}
+
+/// The same with a file that is there, and whose content is none of ours.
+pub(super) fn lock_existing(path: &Path) -> Result<OwnedFd, LockError> {
+    let file = File::options().write(true).custom_flags(libc::O_NOFOLLOW).open(path);
+    let file = file.map_err(|e| LockError::Failed(Error::at("lock", path, errno_of(&e))))?;
+    lock_open(&file, path)?;
+    Ok(file.into())
+}
+
+fn lock_open(file: &File, path: &Path) -> Result<(), LockError> {
+    let failed = |errno| LockError::Failed(Error::at("lock", path, errno));
+    let mut whole = whole_file();
+    match fcntl(file, FcntlArg::F_SETLK(&whole)) {
+        Ok(_) => Ok(()),
+        Err(Errno::EAGAIN | Errno::EACCES) => {
+            fcntl(file, FcntlArg::F_GETLK(&mut whole)).map_err(failed)?;
+            Err(LockError::Held { pid: u32::try_from(whole.l_pid).unwrap_or(0) })
+        }
+        Err(errno) => Err(failed(errno)),
+    }
 }
 
 /// A write lock from the first byte to the last.

@@ -29,6 +29,7 @@ mod lane;
 mod leaves;
 mod limits;
 mod lines;
+mod locks;
 mod news;
 pub mod options;
 mod paths;
@@ -45,13 +46,12 @@ mod upgrade;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use crate::console::{self, Flush};
 use crate::kernel::cgroup::{self, Tree};
-use crate::kernel::files::{self, LockError};
+use crate::kernel::files;
 use crate::kernel::leaf_events::LeafEvents;
 use crate::kernel::notify_socket::NotifySocket;
 use crate::kernel::poll::Poll;
@@ -76,6 +76,7 @@ use conditions::Looks;
 use going_down::GoingDown;
 use lane::Lane;
 use leaves::{Leaves, Start};
+use locks::Locks;
 use options::Options;
 use paths::Paths;
 use readiness::Readiness;
@@ -83,9 +84,6 @@ use records::Records;
 use reload::Readers;
 use timers::Timers;
 use token::Token;
-
-/// How long a supervisor that was killed may take to give its lock back.
-const LAST_BREATH: Duration = Duration::from_millis(1_000);
 
 /// Why the supervisor cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +101,17 @@ pub enum Error {
         /// The run directory.
         dir: PathBuf,
         /// The other one.
+        pid: u32,
+    },
+    /// Another supervisor looks after the same cgroups.
+    #[error(
+        "{root}: the supervisor with pid {pid} looks after the services in this cgroup; use another \
+         --cgroup-root for a second one"
+    )]
+    Claimed {
+        /// The root of the tree.
+        root: PathBuf,
+        /// The other one; 0 when it is in another pid namespace.
         pid: u32,
     },
     /// A unit directory cannot be read.
@@ -176,7 +185,7 @@ struct Launcher {
     next_program: Option<(PathBuf, CallId)>,
     /// Leaves to remove when this turn's starts are made.
     removals: Vec<Chore>,
-    _lock: OwnedFd,
+    _locks: Locks,
 }
 
 /// Runs the supervisor, or the log lane when the options say so, until its orderly end.
@@ -214,7 +223,7 @@ impl Launcher {
         };
         let tree = Tree::open(&root).map_err(Error::NoCgroup)?;
         files::secure_dir(&run_dir)?;
-        let lock = lock(&run_dir)?;
+        let (tree, locks) = locks::take(&run_dir, tree)?;
         reap::set_subreaper()?;
         let meant = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
         let signals = Signals::new(&[&meant[..], &signals::deadly()].concat())?;
@@ -281,7 +290,7 @@ impl Launcher {
             next_program: None,
             removals: Vec::new(),
             options,
-            _lock: lock,
+            _locks: locks,
         };
         launcher.supervisor.limit_starting(launcher.options.most_starting());
         launcher.watch_descriptors()?;
@@ -378,21 +387,6 @@ impl Launcher {
             .flatten()
             .min()
             .map(|at| at.saturating_sub(now))
-    }
-}
-
-/// Takes the lock of the run directory. One that was just killed may hold it for another moment.
-fn lock(run_dir: &Path) -> Result<OwnedFd, Error> {
-    let until = Instant::now() + LAST_BREATH;
-    loop {
-        match files::lock(&run_dir.join("lock")) {
-            Ok(lock) => return Ok(lock),
-            Err(LockError::Failed(error)) => return Err(Error::Kernel(error)),
-            Err(LockError::Held { pid }) if Instant::now() >= until => {
-                return Err(Error::Running { dir: run_dir.to_owned(), pid });
-            }
-            Err(LockError::Held { .. }) => std::thread::sleep(Duration::from_millis(10)),
-        }
     }
 }
 

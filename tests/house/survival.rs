@@ -7,10 +7,17 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use treeward::supervision::status::StateWord;
 
 use crate::daemons::{SLEEPER, assert_stopped, sleeper};
 use crate::house::{House, PATIENCE, Process, SECOND, copy_program, eventually, program};
+
+/// One that takes half a second to be stopped.
+const STUBBORN: &str = "\
+command: [sh, -c, 'trap \"\" TERM; exec sleep 1000']
+stop_grace_period: 500ms
+";
 
 /// Scenario P1.
 #[test]
@@ -240,6 +247,44 @@ fn a_second_supervisor_of_the_same_house_refuses_and_the_first_goes_on() {
     assert!(said.contains("already"), "{said}");
     assert!(said.contains(&house.supervisor().pid.to_string()), "it names the first: {said}");
     assert_eq!(sleeper(&house, "sleeper"), process);
+}
+
+#[test]
+fn a_second_supervisor_of_the_same_cgroups_refuses_and_the_first_goes_on() {
+    let house = House::new(&[("sleeper", SLEEPER)]);
+    let process = sleeper(&house, "sleeper");
+    let elsewhere = house.path("elsewhere").to_str().expect("UTF-8").to_owned();
+    let mut arguments = house.arguments();
+    let run_dir = arguments.iter().position(|word| word == "--run-dir").expect("--run-dir");
+    arguments[run_dir + 1] = elsewhere;
+    let second = Command::new(env!("CARGO_BIN_EXE_service-launcher")).args(arguments).output();
+    let second = second.expect("service-launcher");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("looks after the services in this cgroup"), "{said}");
+    assert!(said.contains(&house.supervisor().pid.to_string()), "it names the first: {said}");
+    assert_eq!(sleeper(&house, "sleeper"), process);
+}
+
+#[test]
+fn one_that_is_started_while_the_last_one_ends_waits_for_it_and_makes_a_tree_of_its_own() {
+    let mut house = House::new(&[("stubborn", STUBBORN)]);
+    house.wait_state("stubborn", StateWord::Up, PATIENCE);
+    house.supervisor().signal(Signal::SIGTERM);
+    let program = env!("CARGO_BIN_EXE_service-launcher");
+    let mut second = Command::new(program)
+        .args(house.arguments())
+        .stderr(fs::File::create(house.path("second.log")).expect("second.log"))
+        .spawn()
+        .expect("service-launcher");
+    assert_eq!(house.wait_for_end(), Some(0));
+    let is_up = eventually(PATIENCE, || {
+        let listing = house.slc(&["list"]);
+        listing.out.lines().any(|line| line.starts_with("stubborn  up "))
+    });
+    nix::sys::signal::kill(Pid::from_raw(second.id() as i32), Signal::SIGTERM).expect("kill");
+    let end = second.wait().expect("wait");
+    assert!(is_up && end.success(), "{end}: {}", house.read("second.log"));
 }
 
 /// Scenario P12.
