@@ -109,7 +109,9 @@ impl<'a> Template<'a> {
         report: &mut Report<'_>,
     ) -> Values {
         let (prefix, instance) = split(name).unwrap_or((name, ""));
-        let instance = if instance.is_empty() { PROBE } else { instance };
+        // An instance may have the probe's name, and must give its parameters all the same.
+        let is_probe = instance.is_empty();
+        let instance = if is_probe { PROBE } else { instance };
         let mut values = Values {
             name: format!("{prefix}@{instance}"),
             prefix: prefix.to_owned(),
@@ -135,7 +137,11 @@ impl<'a> Template<'a> {
                 let parameter = key.text()?;
                 let own = given.iter().find(|(key, _)| key.text() == Some(parameter));
                 let node = own.map_or(default, |(_, value)| value);
-                Some((parameter.to_owned(), value(node, key, &values, report)))
+                let value = match node.value {
+                    Value::Null if is_probe => Some(PROBE.to_owned()),
+                    _ => value(node, key, &values, report),
+                };
+                Some((parameter.to_owned(), value))
             });
             values.parameters = Some(parameters.collect());
         });
@@ -166,7 +172,6 @@ fn value(node: &Node, key: &Node, values: &Values, report: &mut Report<'_>) -> O
                 None
             }
         },
-        Value::Null if values.instance == PROBE => Some(PROBE.to_owned()),
         Value::Null => {
             let instance = &values.instance;
             let message = format!(
