@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Launcher;
+use super::asked::Asked;
 use super::describe::Clocks;
 use super::instances::PendingOrder;
 use super::leaves::Start;
@@ -32,21 +33,12 @@ const FOUND: &str =
 /// An order for one unit that is not decided yet, or its outcome.
 #[derive(Debug)]
 enum Item {
-    Open { name: UnitName, was_alive: bool },
+    /// `at_rest` is what a stop says when there was nothing to end; `None` when there was.
+    Open {
+        name: UnitName,
+        at_rest: Option<&'static str>,
+    },
     Decided(Outcome),
-}
-
-/// The last order for a unit.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked {
-    /// What was ordered.
-    pub order: Order,
-    /// By which process.
-    pub pid: i32,
-    /// Of which user.
-    pub uid: u32,
-    /// When: milliseconds since the Unix epoch.
-    pub at: u64,
 }
 
 /// A call whose answer waits until all its units have come to rest.
@@ -276,12 +268,11 @@ impl Launcher {
         log::info!("{verb:?} {} asked for by pid {pid} (user {uid})", units.join(" "));
         let mut waiting = Waiting { order, items: Vec::new(), open: 0 };
         for name in names {
-            let at = clock::wall_ms();
-            self.asked_by.insert(name.clone(), Asked { order, pid, uid, at });
-            let was_alive = self.word(&name).is_some_and(StateWord::is_alive);
+            self.note_order(&name, Asked { order, pid, uid, at: clock::wall_ms() });
+            let at_rest = self.at_rest(&name);
             let item = match self.supervisor.ask(order, name.as_str(), now) {
                 Err(refusal) => Item::Decided(self.outcome(&name, false, refusal.to_string())),
-                Ok(()) if wait => Item::Open { name, was_alive },
+                Ok(()) if wait => Item::Open { name, at_rest },
                 Ok(()) => Item::Decided(self.outcome(&name, true, "asked for".into())),
             };
             if let Item::Open { name, .. } = &item {
@@ -321,11 +312,11 @@ impl Launcher {
         for id in calls {
             let Some(mut waiting) = self.calls.waiting.remove(&id) else { continue };
             for item in &mut waiting.items {
-                let Item::Open { name: open, was_alive } = item else { continue };
+                let Item::Open { name: open, at_rest } = item else { continue };
                 if open != name {
                     continue;
                 }
-                match self.judge(name, waiting.order, *was_alive) {
+                match self.judge(name, waiting.order, *at_rest) {
                     Some(outcome) => {
                         *item = Item::Decided(outcome);
                         waiting.open -= 1;
@@ -343,7 +334,7 @@ impl Launcher {
         }
     }
 
-    fn judge(&self, name: &UnitName, order: Order, was_alive: bool) -> Option<Outcome> {
+    fn judge(&self, name: &UnitName, order: Order, at_rest: Option<&str>) -> Option<Outcome> {
         let Some(service) = self.supervisor.service(name.as_str()) else {
             return Some(self.outcome(name, order == Order::Stop, "its unit file is gone".into()));
         };
@@ -354,10 +345,10 @@ impl Launcher {
         let obstacles = self.supervisor.obstacles(name.as_str());
         let (done, mut message) = outcome::judge(order, service, &obstacles)?;
         if order == Order::Stop {
-            match self.leaves.proofs.get(name).filter(|_| was_alive) {
-                Some(proof) => message = format!("{message}, {proof}"),
-                None if !was_alive => "was not running".clone_into(&mut message),
-                None => {}
+            match (at_rest, self.leaves.proofs.get(name)) {
+                (Some(at_rest), _) => at_rest.clone_into(&mut message),
+                (None, Some(proof)) => message = format!("{message}, {proof}"),
+                (None, None) => {}
             }
         }
         Some(self.outcome(name, done, message))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Launcher;
-use super::calls::Asked;
+use super::asked::Asked;
 use crate::kernel::process::{self, Process};
 use crate::kernel::{accounting, clock};
 use crate::protocol::Reply;
@@ -57,16 +57,15 @@ impl Launcher {
 
     /// "restart by pid 812 of user 0, 12 s ago"; empty when this supervisor was given none.
     fn last_order(&self, name: &UnitName, clocks: Clocks) -> String {
-        let Some(Asked { order, pid, uid, at }) = self.asked_by.get(name) else {
-            return String::new();
-        };
+        let Some(orders) = self.asked_by.get(name) else { return String::new() };
+        let Asked { order, pid, uid, at } = orders.last;
         let word = match order {
             Order::Start => "start",
             Order::Stop => "stop",
             Order::Restart => "restart",
             Order::Reload => "reload",
         };
-        let ago = Span(clocks.wall.saturating_sub(*at));
+        let ago = Span(clocks.wall.saturating_sub(at));
         format!("{word} by pid {pid} of user {uid}, {ago} ago")
     }
 
@@ -76,12 +75,15 @@ impl Launcher {
         let asked = match service.state() {
             State::Down { why: Why::Ended(because) }
             | State::Stopping { because, .. }
-            | State::Killing { because, .. } => {
-                matches!(because, Because::Asked | Because::Restart)
-            }
-            _ => false,
+            | State::Killing { because, .. } => match because {
+                Because::Asked => Some(Order::Stop),
+                Because::Restart => Some(Order::Restart),
+                _ => None,
+            },
+            _ => None,
         };
-        match self.asked_by.get(name).filter(|_| asked) {
+        let end = self.asked_by.get(name).and_then(|orders| orders.end);
+        match end.filter(|end| Some(end.order) == asked) {
             Some(Asked { pid, uid, .. }) => format!("{why} by pid {pid} of user {uid}"),
             None => why,
         }

@@ -1,6 +1,6 @@
-//! What keeps two supervisors from looking after the same services: a lock in the run directory, and
-//! one on the tree. Without the second, a supervisor with another run directory would take living services
-//! over from one that lives, and at its end pull the tree away below it.
+//! What keeps two supervisors from looking after the same services: a lock in the run directory,
+//! and one on the tree. Without the second, a supervisor with another run directory would take the
+//! living services over from one that lives, and at its end pull the tree away below it.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -14,6 +14,7 @@
 
 mod activation;
 mod adopt;
+mod asked;
 mod batches;
 mod births;
 mod calls;
@@ -68,8 +69,9 @@ use crate::supervision::{Action, Moment, Pid};
 use crate::unit_file::{Directories, Unreadable};
 
 use activation::Activations;
+use asked::Orders;
 use births::Births;
-use calls::{Asked, Calls};
+use calls::Calls;
 use checks::Checks;
 use chores::{Chore, Chores};
 use conditions::Looks;
@@ -164,8 +166,8 @@ struct Launcher {
     readers: Readers,
     /// Processes of an earlier supervisor's starts that are no children of ours.
     adopted: HashMap<Pid, (Start, OwnedFd)>,
-    /// The last order for each unit.
-    asked_by: HashMap<UnitName, Asked>,
+    /// Who gave orders for each unit.
+    asked_by: HashMap<UnitName, Orders>,
     /// Limits that this system cannot hold, in words.
     missing_limits: HashMap<UnitName, Vec<String>>,
     /// What the rules asked for and was not done yet.

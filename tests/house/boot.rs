@@ -158,6 +158,20 @@ fn why_leads_to_the_root_and_says_who_asked() {
     assert!(eventually(Duration::from_secs(5), ordered), "{}", house.slc_done(&["why", "web"]));
     let reasons = json(&house.slc_done(&["why", "--json", "web"]));
     assert_eq!(reasons["reasons"][1]["unit"], "db");
+    // A stop of what only waits says that it did something.
+    let said = house.slc_done(&["stop", "web"]);
+    assert_eq!(said, "web: was not running, and is not started any more\n");
+    assert_eq!(house.slc_done(&["stop", "web"]), "web: was not running\n");
+    // Who stopped it is not who came later and found nothing to stop.
+    house.write_unit("alone", SLEEPER);
+    house.slc_done(&["reload", "--only", "alone"]);
+    house.slc_done(&["stop", "alone"]);
+    let said = house.status("alone").summary.why;
+    assert!(said.starts_with("asked to stop by pid "), "{said}");
+    house.slc_done(&["stop", "alone"]);
+    assert_eq!(house.slc(&["reload", "alone"]).code, Some(3));
+    assert_eq!(house.status("alone").summary.why, said);
+    assert!(house.slc_done(&["why", "alone"]).contains("last order: reload by pid "));
     let answer = house.slc(&["why", "bad"]);
     assert_eq!(answer.code, Some(4));
     assert!(answer.err.contains("bad.yml:1:1"), "{answer:?}");
