@@ -77,6 +77,9 @@ fn orders_say_for_each_unit_what_became_of_it() {
     assert_eq!(code, 1);
     assert_eq!(out, "nginx: up\n");
     assert_eq!(err, "slc: cron: it refuses\n");
+    // What does not run is told apart from what fails.
+    assert_eq!(service.run(&["reload", "cron"]).0, 3);
+    assert_eq!(service.run(&["reload", "--json", "nginx", "cron"]).0, 3);
     let (code, out, _) = service.run(&["reload"]);
     let change = "command  nginx -> nginx -x  [at the next start]";
     assert_eq!(code, 0);
@@ -228,6 +231,28 @@ fn journal_needs_no_supervisor() {
     let (code, out, err) = ended(slc.output().unwrap());
     assert_eq!((code, err.as_str()), (0, ""));
     assert_eq!(out, "2026-11-22 20:10:36.007 hello \\x1b[2J\n".repeat(2));
+}
+
+#[test]
+fn journal_knows_units_where_a_supervisor_does() {
+    let service = Service::new();
+    let dir = tempfile::tempdir().unwrap();
+    let journal = |args: &[&str]| {
+        let dir = dir.path().to_str().unwrap();
+        service.run(&[&["journal", "--log-dir", dir], args].concat())
+    };
+    let err = "slc: no such unit: ngnix; did you mean nginx?\n";
+    assert_eq!(journal(&["ngnix"]), (4, String::new(), err.to_owned()));
+    assert_eq!(journal(&["-f", "ngnix"]).0, 4);
+    let (code, out, err) = journal(&["nginx"]);
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(err.starts_with("slc: nginx has no lines in "), "{err}");
+    assert_eq!(journal(&["treeward"]).0, 0);
+    std::fs::write(dir.path().join("nginx.log"), "2026-11-22T20:10:36.007Z hello\n").unwrap();
+    assert_eq!(journal(&["-n", "0", "nginx"]), (0, String::new(), String::new()));
+    // The log of a unit that is no more can still be read.
+    std::fs::rename(dir.path().join("nginx.log"), dir.path().join("ngnix.log")).unwrap();
+    assert_eq!(journal(&["ngnix"]).0, 0);
 }
 
 #[test]

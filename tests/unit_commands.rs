@@ -220,6 +220,7 @@ fn what_others_say_is_masked_and_instances_are_linked() {
         ("own/agetty@.yml", AGETTY),
         ("own/odd@.yml", "command: odd %i\n"),
         ("own/hand.yml", "command: a\nenabled: false\n"),
+        ("own/need@.yml", "command: a %{what}\nparameters: {what: ~}\n"),
     ]);
     let before = desk.tree();
     // An instance that the template names has no file to rename.
@@ -252,6 +253,18 @@ fn what_others_say_is_masked_and_instances_are_linked() {
     let answer = desk.run_own(&["enable", "hand"]);
     assert_eq!(answer.code, 1);
     assert!(answer.err.contains("\"enabled: false\" stands in its files"), "{}", answer.err);
+    // No link is made that no unit comes of: it would be in the way of every later reload.
+    let answer = desk.run_own(&["enable", "need@x"]);
+    assert_eq!(answer.code, 1);
+    assert!(answer.err.contains("the parameter what has no default"), "{}", answer.err);
+    assert!(answer.err.contains("need@x: not enabled, since it cannot be used"), "{}", answer.err);
+    // What is wrong otherwise is told, and is no success.
+    desk.write("own/hand.yml.disabled", "comand: a\n");
+    fs::remove_file(desk.path("own/hand.yml")).unwrap();
+    let answer = desk.run_own(&["enable", "hand"]);
+    assert_eq!(answer.code, 1);
+    assert!(answer.err.contains("comand: unknown key"), "{}", answer.err);
+    desk.write("own/hand.yml", "command: a\nenabled: false\n");
     // A template takes its instances with it.
     assert_eq!(desk.run_own(&["disable", "odd@"]).code, 0);
     assert_eq!(desk.run_own(&["cat", "odd@x"]).code, 4);

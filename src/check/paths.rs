@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::examine;
 use crate::supervision::unit::Unit;
-use crate::unit_file::{Diagnostic, Directories, Loaded, inspect_directory};
+use crate::unit_file::{Diagnostic, Directories, Loaded, inspect_directory, words_of};
 
 /// What came of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,7 +75,7 @@ fn units_of(file: &Path) -> Option<&Path> {
 /// Why a path that is no directory cannot be a unit file either.
 fn unusable(path: &Path) -> Option<Diagnostic> {
     if let Err(error) = path.symlink_metadata() {
-        return Some(Diagnostic::of_file(path, reason(&error)));
+        return Some(Diagnostic::of_file(path, words_of(&error)));
     }
     let ending = path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
     let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -83,12 +83,6 @@ fn unusable(path: &Path) -> Option<Diagnostic> {
         let message = "this is no unit file by its name; expected NAME.yml or NAME.yaml";
         Diagnostic::of_file(path, message)
     })
-}
-
-/// The standard library's words without the number.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// What was read so far.
@@ -107,7 +101,7 @@ impl Sets {
                 self.read.bad.extend(loaded.bad);
             }
             Err(error) => {
-                let message = format!("the directory cannot be read: {}", reason(&error));
+                let message = format!("the directory cannot be read: {}", words_of(&error));
                 self.diagnostics.push(Diagnostic::of_file(dir, message));
             }
         }

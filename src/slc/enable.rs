@@ -65,7 +65,7 @@ pub(super) fn run(
                 good.push(name.clone());
             }
         }
-        if verb == Verb::Enable && !starts_by_itself(&directories, name)? {
+        if verb == Verb::Enable && !will_start(&directories, name)? {
             end = End::Failed;
         }
     }
@@ -155,23 +155,40 @@ fn enable(directories: &Directories, own: &Path, name: &str) -> Result<Outcome, 
         }
         Lookup::Bad(wrong) => tell(&wrong),
         Lookup::Parts(parts) => {
+            let wrong = parts.wrong();
+            tell(&wrong);
             if !is_named(directories, name)?
                 && let Some(template) = parts.files().next()
             {
+                // A link that no unit comes of would be in the way of every later reload.
+                if !wrong.is_empty() {
+                    let message = format!(
+                        "{name}: not enabled, since it cannot be used; slc edit {name} changes it"
+                    );
+                    return Err(Failed::InTheWay(message));
+                }
                 let link = own.join(format!("{name}.yml"));
                 symlink(template, &link).map_err(failed(&link))?;
                 done.push(format!("{} leads to {}", link.display(), template.display()));
             }
-            tell(&parts.wrong());
         }
     }
     Ok(if done.is_empty() { Outcome::Already } else { Outcome::Done(done) })
 }
 
-/// A unit may itself say that it does not start by itself.
-fn starts_by_itself(directories: &Directories, name: &str) -> Result<bool, Failed> {
-    let Lookup::Parts(parts) = directories.find(name)? else { return Ok(true) };
-    let by_hand = !parts.is_template() && parts.unit().is_ok_and(|unit| !unit.enabled);
+/// Whether the unit starts by itself now: it may be wrong, which was told, or may itself say that
+/// it does not.
+fn will_start(directories: &Directories, name: &str) -> Result<bool, Failed> {
+    let parts = match directories.find(name)? {
+        Lookup::Parts(parts) => parts,
+        Lookup::Bad(_) => return Ok(false),
+        Lookup::Absent | Lookup::Masked(_) => return Ok(true),
+    };
+    let unit = parts.unit();
+    if unit.is_err() && !parts.is_template() {
+        return Ok(false);
+    }
+    let by_hand = !parts.is_template() && unit.is_ok_and(|unit| !unit.enabled);
     if by_hand {
         complain(&format!(
             "{name}: \"enabled: false\" stands in its files, so it starts when it is asked to; \
@@ -231,7 +248,7 @@ fn now(
 fn order(supervisor: &Supervisor, verb: orders::Verb, unit: &str) -> Result<End, Failed> {
     let request = Request::Order { verb, units: vec![unit.to_owned()], wait: true };
     match supervisor.order::<Outcomes>(&request) {
-        Ok(answer) => orders::tell(&answer),
+        Ok(answer) => orders::tell(verb, &answer),
         // What is not loaded does not run.
         Err(ClientError::Failed(Failure::NoSuchUnit { .. })) if verb == orders::Verb::Stop => {
             Ok(End::Done)

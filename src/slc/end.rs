@@ -9,6 +9,7 @@ use crate::pid_ns::enter::NoEntry;
 use crate::protocol::client::ClientError;
 use crate::protocol::message::Listing;
 use crate::protocol::{Failure, Request};
+use crate::unit_file::words_of;
 
 /// The exit status, documented in `slc --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub(super) enum Failed {
         error: NoEntry,
     },
     /// Manual pages could not be written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     Pages {
         /// Where to.
         path: std::path::PathBuf,
@@ -71,7 +72,7 @@ pub(super) enum Failed {
     #[error(transparent)]
     Units(#[from] crate::unit_file::Unreadable),
     /// A file could not be read, written or renamed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     File {
         /// The file.
         path: std::path::PathBuf,
@@ -97,7 +98,7 @@ pub(super) enum Failed {
         why: String,
     },
     /// A unit could not be written.
-    #[error("{}: {source}; nothing was changed there", path.display())]
+    #[error("{}: {}; nothing was changed there", path.display(), words_of(source))]
     NotWritten {
         /// The file.
         path: std::path::PathBuf,
@@ -105,9 +106,9 @@ pub(super) enum Failed {
         source: io::Error,
     },
     /// A log could not be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     Log {
-        /// Where the logs are.
+        /// The log.
         path: std::path::PathBuf,
         /// What the kernel said.
         source: io::Error,
@@ -132,7 +133,9 @@ impl Failed {
         let error = match self {
             Self::Client(error) => error,
             Self::NotRoot => return End::Denied,
-            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Self::File { source, .. } | Self::Log { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 return End::Denied;
             }
             _ => return End::Failed,

@@ -10,12 +10,15 @@ use super::end::{End, Failed, complain, put, write};
 use super::style::Style;
 use super::watch::end_well_on_ctrl_c;
 use crate::journal::{Follower, Line, Reader, clean};
-use crate::protocol::Request;
-use crate::protocol::client::Client;
-use crate::protocol::message::Versioned;
+use crate::protocol::client::{Client, ClientError};
+use crate::protocol::message::{Statuses, Versioned};
+use crate::protocol::{Failure, Request};
 
 /// Where the logs are when nobody says otherwise.
 const LOG_DIR: &str = "/var/log/treeward";
+
+/// Logs of no unit: the supervisor's, and what comes from no unit over the syslog socket.
+const OWN: [&str; 2] = ["treeward", "syslog"];
 
 /// How long a supervisor may take to say where the logs are; the logs of one that hangs are
 /// wanted most.
@@ -27,16 +30,18 @@ pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Re
     // A log file that is missing is no error to the reader, so it is the directory.
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => Failed::NoLogDir { path: dir.clone() },
-        _ => Failed::Log { path: dir.clone(), source },
+        _ => Failed::Log { path: dir.join(format!("{}.log", wanted.unit)), source },
     };
     let show = |lines: &[Line]| render(lines, wanted, style);
-    if !wanted.follow {
-        let lines = Reader::last(&dir, &wanted.unit, wanted.lines).map_err(failed)?;
-        if lines.is_empty() {
-            dir.metadata().map_err(failed)?;
+    if Reader::last(&dir, &wanted.unit, 1).map_err(failed)?.is_empty() {
+        dir.metadata().map_err(failed)?;
+        must_exist(supervisor, &wanted.unit)?;
+        if !wanted.follow {
             complain(&format!("{} has no lines in {}", wanted.unit, dir.display()));
         }
-        return put(&show(&lines));
+    }
+    if !wanted.follow {
+        return put(&show(&Reader::last(&dir, &wanted.unit, wanted.lines).map_err(failed)?));
     }
     end_well_on_ctrl_c();
     let mut follower = Follower::new(&dir, &wanted.unit, wanted.lines).map_err(failed)?;
@@ -46,6 +51,20 @@ pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Re
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Done),
             Err(error) => return Err(Failed::Output(error)),
         }
+    }
+}
+
+/// Fails where a supervisor says that there is no such unit; without one nobody knows.
+fn must_exist(supervisor: &Supervisor, unit: &str) -> Result<(), Failed> {
+    let timeout = supervisor.timeout.unwrap_or(PATIENCE).min(PATIENCE);
+    let status = Request::Status { units: vec![unit.to_owned()] };
+    let answer = Client::connect(&supervisor.socket, timeout)
+        .and_then(|mut client| client.call::<Statuses>(&status, Some(timeout)));
+    match answer {
+        Err(ClientError::Failed(failure @ Failure::NoSuchUnit { .. })) if !OWN.contains(&unit) => {
+            Err(ClientError::Failed(failure).into())
+        }
+        _ => Ok(()),
     }
 }
 

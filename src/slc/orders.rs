@@ -26,21 +26,30 @@ pub(super) fn run(supervisor: &Supervisor, verb: Verb, order: &Order) -> Result<
         answer => answer?,
     };
     if !order.json {
-        return tell(&answer);
+        return tell(verb, &answer);
     }
     put(&to_json(&answer))?;
-    let all_done = answer.outcomes.iter().all(|outcome| outcome.done);
-    Ok(if all_done { End::Done } else { End::Failed })
+    Ok(end_of(verb, &answer))
+}
+
+/// What does not run cannot read its configuration again: scripts want to tell that from a failure.
+fn end_of(verb: Verb, answer: &Outcomes) -> End {
+    let mut failed = answer.outcomes.iter().filter(|outcome| !outcome.done).peekable();
+    if failed.peek().is_none() {
+        return End::Done;
+    }
+    let only_rest = failed.all(|outcome| !outcome.state.is_alive());
+    if verb == Verb::Reload && only_rest { End::NotRunning } else { End::Failed }
 }
 
 /// Says for each unit what became of an order.
-pub(super) fn tell(answer: &Outcomes) -> Result<End, Failed> {
+pub(super) fn tell(verb: Verb, answer: &Outcomes) -> Result<End, Failed> {
     let (done, failed): (Vec<_>, Vec<_>) = answer.outcomes.iter().partition(|outcome| outcome.done);
     put(&done.into_iter().map(line).collect::<String>())?;
     for outcome in &failed {
         complain(line(outcome).trim_end());
     }
-    Ok(if failed.is_empty() { End::Done } else { End::Failed })
+    Ok(end_of(verb, answer))
 }
 
 /// The supervisor went away before it answered: the next one is asked. An order that was carried

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Diagnostic;
-use super::files::Trust;
+use super::files::{Trust, words_of};
 use super::instances::Making;
 use super::parse_bytes;
 use super::parts::Parts;
@@ -41,7 +41,7 @@ pub struct Directories {
 /// A directory of units that cannot be read, or that belongs to somebody else, or that everybody
 /// may write to: whoever may add a unit may run programs as the supervisor's user.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the unit directory {}: {why}", dir.display())]
+#[error("cannot read the unit directory {}: {}", dir.display(), words_of(why))]
 pub struct Unreadable {
     /// The directory.
     pub dir: PathBuf,

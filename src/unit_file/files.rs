@@ -147,6 +147,12 @@ fn cannot_open(path: &Path, error: &io::Error) -> String {
         _ if error.raw_os_error() == Some(libc::ENXIO) => {
             "this is a socket; expected a file with one unit".to_owned()
         }
-        _ => format!("cannot be opened: {error}"),
+        _ => format!("cannot be opened: {}", words_of(error)),
     }
+}
+
+/// The standard library's words without the number, which says nothing to people.
+pub(crate) fn words_of(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
