@@ -59,7 +59,7 @@ impl Args {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal that is not dumb, unless NO_COLOR is set
     Auto,
     /// Also in pipes and files
     Always,

@@ -5,16 +5,18 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::args::Place;
 use super::end::{End, Failed, put};
 use super::style::{Style, clean};
-use super::to_json;
+use super::{Supervisor, to_json, unit_dirs};
 use crate::check::{self, Checked};
-use crate::unit_file::{Diagnostic, Directories, Severity};
+use crate::unit_file::{Diagnostic, Severity};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
 pub(super) struct Wanted {
-    /// Unit files, and directories of them [default: where the supervisor reads its units]
+    /// Unit files, and directories of them [default: what the supervisor says, or
+    /// /usr/lib/treeward, /etc/yml-services and /run/treeward/units]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Take warnings for errors
@@ -61,9 +63,9 @@ impl From<&Diagnostic> for Said {
 }
 
 /// Checks and tells. There is no failure but that of writing: bad units are the answer.
-pub(super) fn run(wanted: &Wanted, style: &Style) -> Result<End, Failed> {
+pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Result<End, Failed> {
     let checked = if wanted.paths.is_empty() {
-        check::directories(&Directories::default())
+        check::directories(&unit_dirs::directories(supervisor, &Place { dirs: Vec::new() })?)
     } else {
         check::named(&wanted.paths)
     };

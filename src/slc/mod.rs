@@ -124,7 +124,7 @@ fn run(args: &Args, supervisor: &Supervisor) -> Result<End, end::Failed> {
         }
         Command::Upgrade { program } => upgrade::run(supervisor, program.as_deref()),
         Command::Version { json } => version(supervisor, *json),
-        Command::Check(wanted) => check::run(wanted, &style()),
+        Command::Check(wanted) => check::run(supervisor, wanted, &style()),
         Command::Schema(wanted) => put(&schema::text(wanted)),
         Command::Completions { shell } => put(&completions::script(*shell)),
         Command::Man { dir } => man::run(dir),

@@ -130,7 +130,7 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
     say("Leaf", status.leaf.clone().unwrap_or_default());
     say("CPU", status.cpu_usec.map(cpu_time).unwrap_or_default());
     say("Memory", status.memory_bytes.map(bytes).unwrap_or_default());
-    for stuck in tree::stuck(&status.tree) {
+    for stuck in tree::stuck(&status.tree, summary.state) {
         say("Stuck", stuck);
     }
     facts
@@ -261,7 +261,6 @@ mod tests {
   Leaf       /sys/fs/cgroup/treeward/services/nginx/3
   CPU        1.234 s
   Memory     12.2 MiB
-  Stuck      1241 waits in the kernel (rpc_wait_bit_killable) and cannot end before that does
   Limit      not held: memory: 512 MiB: the controller is not here
   Finding    web.yml:1:1: command: x
                  1 | x
@@ -270,7 +269,7 @@ mod tests {
   ├─ 1234         3 min 12 s  nginx: master process /usr/sbin/nginx  [main, adopted]
   │  ├─ 1240      3 min 11 s  nginx: worker process
   │  │  └─ 12500         2 s  sh -c 'echo \\x1b[2J'
-  │  └─ 1241      3 min 11 s  nginx: worker process  [waits in the kernel]
+  │  └─ 1241      3 min 11 s  nginx: worker process  [waits in the kernel: rpc_wait_bit_killable]
   └─ 1300             900 ms  [cat]
   and 2 more
 
@@ -278,6 +277,19 @@ mod tests {
   2026-11-22 20:10:36.007 hello
 "
         );
+    }
+
+    #[test]
+    fn a_process_that_outlives_the_kill_is_named() {
+        let mut status = nginx();
+        status.summary.state = StateWord::Killing;
+        let line = "\n  Stuck      1241 waits in the kernel (rpc_wait_bit_killable) and cannot end \
+                    before that does\n";
+        assert!(render(&status, &[], &style()).contains(line));
+        status.summary.state = StateWord::Stopping;
+        assert!(!render(&status, &[], &style()).contains("Stuck"));
+        status.tree[3].state = "t".into();
+        assert!(render(&status, &[], &style()).contains("Stuck      1241 is held by a tracer"));
     }
 
     #[test]
@@ -329,9 +341,15 @@ mod tests {
     #[test]
     fn on_a_terminal_no_line_of_the_tree_is_wider_and_notes_are_kept() {
         let style = Style { width: Some(70), ..style() };
-        let shown = render(&nginx(), &[], &style);
+        let mut status = nginx();
+        status.tree[3].wait_channel.clear();
+        let shown = render(&status, &[], &style);
         let row = "  ├─ 1234         3 min 12 s  nginx: master process …  [main, adopted]";
         assert!(shown.contains(row), "{shown}");
+        let tree = shown.lines().filter(|line| line.contains("─ "));
+        assert!(tree.map(|line| line.chars().count()).all(|width| width <= 70), "{shown}");
+        status.tree = (0..60).map(|n| process(100 + n, n, 192_000, "sh -c sh -c sh")).collect();
+        let shown = render(&status, &[], &style);
         let tree = shown.lines().filter(|line| line.contains("─ "));
         assert!(tree.map(|line| line.chars().count()).all(|width| width <= 70), "{shown}");
     }

@@ -28,7 +28,8 @@ impl Style {
     /// What standard output asks for.
     pub(super) fn of_stdout(color: Color) -> Self {
         let terminal = io::stdout().is_terminal();
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
         let color = match color {
             Color::Always => true,
             Color::Never => false,

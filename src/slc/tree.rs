@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use super::style::{Style, clean, span};
-use crate::supervision::status::ProcessStatus;
+use crate::supervision::status::{ProcessStatus, StateWord};
 
 /// Draws the tree: branches and PID, age, command line, and what is special. `count` is how many
 /// processes there are; those that were not described are counted at the end.
 pub(super) fn render(out: &mut String, tree: &[ProcessStatus], count: u64, style: &Style) {
-    let branches = branches(tree);
+    let branches = branches(tree, deepest(style));
     let rows: Vec<(String, String)> = tree
         .iter()
         .zip(&branches)
@@ -44,18 +44,22 @@ fn pids_of(process: &ProcessStatus) -> String {
     }
 }
 
+/// The greatest depth that is drawn; what is deeper stands there, too. Half of a terminal is left
+/// for ages and commands, and more than forty steps would not fit on any screen.
+fn deepest(style: &Style) -> usize {
+    style.width.map_or(40, |width| (width / 2 / 3).clamp(1, 40))
+}
+
 /// What stands before each PID. The tree comes as it is walked, so a process is the last of its
 /// siblings when nothing of its depth follows before something less deep: going backwards, a
 /// depth is open while a later process hangs on it.
-fn branches(tree: &[ProcessStatus]) -> Vec<String> {
-    // More would not fit on any screen.
-    const DEEPEST: usize = 40;
-    let mut open = [false; DEEPEST + 1];
+fn branches(tree: &[ProcessStatus], deepest: usize) -> Vec<String> {
+    let mut open = vec![false; deepest + 1];
     let mut branches: Vec<String> = tree
         .iter()
         .rev()
         .map(|process| {
-            let depth = usize::try_from(process.depth).unwrap_or(DEEPEST).min(DEEPEST);
+            let depth = usize::try_from(process.depth).unwrap_or(deepest).min(deepest);
             let above = open[..depth].iter().map(|open| if *open { "│  " } else { "   " });
             let own = if open[depth] { "├─ " } else { "└─ " };
             let branch = above.chain([own]).collect();
@@ -81,23 +85,28 @@ fn notes(process: &ProcessStatus) -> String {
         "Z" => notes.push("zombie".to_owned()),
         "T" => notes.push("stopped".to_owned()),
         "t" => notes.push("traced".to_owned()),
-        "D" => notes.push("waits in the kernel".to_owned()),
+        "D" if process.wait_channel.is_empty() => notes.push("waits in the kernel".to_owned()),
+        "D" => notes.push(format!("waits in the kernel: {}", clean(&process.wait_channel))),
         _ => {}
     }
     if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join(", ")) }
 }
 
-/// A sentence for each process that cannot end now, because no signal reaches it where it waits.
-pub(super) fn stuck(tree: &[ProcessStatus]) -> Vec<String> {
+/// A sentence for each process that keeps its service from ending: it was killed and still waits in
+/// the kernel, or is asked to end and held by a tracer. Any process waits in the kernel now and
+/// then, for a disk or a child: that alone is a note in the tree.
+pub(super) fn stuck(tree: &[ProcessStatus], state: StateWord) -> Vec<String> {
+    let is_killed = state == StateWord::Killing;
+    let is_ending = is_killed || state == StateWord::Stopping;
     let waits = tree.iter().filter(|process| !process.wait_channel.is_empty());
     waits
         .filter_map(|process| {
             let ProcessStatus { pid, wait_channel, .. } = process;
             match process.state.as_str() {
-                "D" => Some(format!(
+                "D" if is_killed => Some(format!(
                     "{pid} waits in the kernel ({wait_channel}) and cannot end before that does"
                 )),
-                "t" => Some(format!("{pid} is held by a tracer ({wait_channel})")),
+                "t" if is_ending => Some(format!("{pid} is held by a tracer ({wait_channel})")),
                 _ => None,
             }
         })

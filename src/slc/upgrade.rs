@@ -27,8 +27,9 @@ pub(super) fn run(supervisor: &Supervisor, program: Option<&Path>) -> Result<End
     let took = began.elapsed().as_millis();
     let listing: Listing = supervisor.ask(&Request::List)?;
     let alive = listing.services.iter().filter(|service| service.state.is_alive()).count();
+    let go_on = if alive == 1 { "living service goes on" } else { "living services go on" };
     put(&format!(
-        "process {}: service-launcher {} became {} in {took} ms; {alive} living services go on\n",
+        "process {}: service-launcher {} became {} in {took} ms; {alive} {go_on}\n",
         new.pid,
         clean(&old.version),
         clean(&new.version),

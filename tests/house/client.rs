@@ -40,6 +40,16 @@ fn exit_codes_tell_what_became_of_an_order() {
 }
 
 #[test]
+fn check_without_a_path_looks_where_the_supervisor_reads() {
+    let house = House::new(&[("sleeper", SLEEPER)]);
+    assert_eq!(house.slc_done(&["check"]), "1 unit file checked: nothing wrong\n");
+    house.write_unit("bad", "comand: x\n");
+    let answer = house.slc(&["check"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.out.contains("units/bad.yml:1:1: comand: unknown key"), "{answer:?}");
+}
+
+#[test]
 fn a_misspelt_unit_is_answered_with_the_one_that_was_meant() {
     let house = House::new(&[("sleeper", SLEEPER)]);
     let answer = house.slc(&["stop", "sleepr"]);
