@@ -11,10 +11,10 @@ use crate::protocol::SOCKET;
 const ABOUT: &str = "\
 Runs another init (systemd, runit, busybox, a shell) as process 1 of namespaces of its own.
 
-The guest gets pid, mount, time, uts, ipc and cgroup namespaces, its own /proc, /sys, /dev, /run and
-/tmp, a cgroup2 tree at /sys/fs/cgroup that begins at its own cgroup, and an uptime that begins at 0.
-/proc/sys, /proc/sysrq-trigger and /sys are read-only, and it can neither load kernel modules nor set
-the clock. It keeps the machine's network unless --private-network is given. All this keeps a guest
+The guest gets pid, mount, time, uts, ipc and cgroup namespaces, its own /proc, /sys, /dev, /run and \
+/tmp, a cgroup2 tree at /sys/fs/cgroup that begins at its own cgroup, and an uptime that begins at \
+0. /proc/sys, /proc/sysrq-trigger and /sys are read-only, and it can neither load kernel modules nor \
+set the clock. It keeps the machine's network unless --private-network is given. All this keeps a guest \
 from damaging its host by accident; it does not lock in one that means harm and is root.";
 
 const AFTER_HELP: &str = "\
