@@ -202,6 +202,13 @@ fn explain(error: &serde_yaml::Error, text: &str) -> (Option<Place>, String) {
         _ => {
             let words = error.without_snippet().to_string();
             let words = words.split(" at line ").next().unwrap_or(&words);
+            // Read on from a value, the library stops at its first line, not at the tab.
+            let is_tab = words.contains("found a tab");
+            if let Some(tab) = at.filter(|_| is_tab).and_then(|at| next_tab(text, place(at))) {
+                let message =
+                    "the YAML is broken here: a line begins with a tab; indent with spaces";
+                return (Some(tab), message.to_owned());
+            }
             match at.map(|at| piece(text, place(at))).filter(|_| words.contains("unclosed quote")) {
                 Some(piece) => {
                     let quote = piece.chars().next().unwrap_or('"');
@@ -214,6 +221,16 @@ fn explain(error: &serde_yaml::Error, text: &str) -> (Option<Place>, String) {
         }
     };
     (at.map(place), message)
+}
+
+/// The first tab in an indentation below a place.
+fn next_tab(text: &str, from: Place) -> Option<Place> {
+    let below = text.split('\n').enumerate().skip(usize::try_from(from.line).ok()?);
+    below.into_iter().find_map(|(line, text)| {
+        let indented = text.len() - text.trim_start_matches([' ', '\t']).len();
+        let column = text[..indented].find('\t')? as u64 + 1;
+        Some(Place { width: 1, line: line as u64 + 1, column, ..from })
+    })
 }
 
 /// What stands at a place, shortly and harmless on a terminal.
