@@ -23,7 +23,8 @@ Options; those marked * are also words of the kernel command line, as treeward.N
   --launcher PATH *          the program to keep running, instead of the service-launcher beside
                              init, at /service-launcher or on PATH
   --shutdown-timeout SECS *  how long the services may take to go down [default: 90]
-  --units DIR *, --run-dir DIR *, --log-dir DIR *, --cgroup-root PATH *, --group GROUP *,
+  --units DIR *, --run-dir DIR *, --log-dir DIR *, --log-size BYTES *, --log-count COUNT *,
+  --state-dir DIR *, --cgroup-root PATH *, --max-starting COUNT *, --group GROUP *,
   --syslog[=PATH] *          are passed on to service-launcher
   --fstab FILE               instead of /etc/fstab
   --hostname-file FILE       instead of /etc/hostname

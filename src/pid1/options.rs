@@ -8,7 +8,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// What is passed on to `service-launcher`, as `--NAME=VALUE`.
-const PASSED_ON: [&str; 6] = ["units", "run-dir", "log-dir", "cgroup-root", "group", "syslog"];
+const PASSED_ON: [&str; 10] = [
+    "units",
+    "run-dir",
+    "log-dir",
+    "log-size",
+    "log-count",
+    "state-dir",
+    "cgroup-root",
+    "max-starting",
+    "group",
+    "syslog",
+];
 
 /// How long the services may take to go down, in seconds.
 const SHUTDOWN_TIMEOUT: u64 = 90;
@@ -208,15 +219,23 @@ mod tests {
     fn the_kernel_command_line_gives_settings_and_an_argument_has_the_last_word() {
         let kernel = "BOOT_IMAGE=/vmlinuz root=/dev/vda rw quiet treeward.launcher=/opt/a \
                       treeward.units=\"/etc/my units\" treeward.shutdown-timeout=5 \
-                      treeward.syslog treeward.typo=1 fsck.mode=force treeward.debug";
-        let options = read(kernel, &["--launcher", "/opt/b", "--log-dir=/log"]);
+                      treeward.syslog treeward.typo=1 treeward.max-starting=8 fsck.mode=force treeward.debug";
+        let options =
+            read(kernel, &["--launcher", "/opt/b", "--log-dir=/log", "--state-dir", "/s"]);
         assert_eq!(options.launcher, Some("/opt/b".into()));
         let passed: Vec<_> = options
             .passed_on
             .iter()
             .map(|(name, value)| (*name, value.to_str().unwrap()))
             .collect();
-        assert_eq!(passed, [("units", "/etc/my units"), ("syslog", ""), ("log-dir", "/log")]);
+        let wanted = [
+            ("units", "/etc/my units"),
+            ("syslog", ""),
+            ("max-starting", "8"),
+            ("log-dir", "/log"),
+            ("state-dir", "/s"),
+        ];
+        assert_eq!(passed, wanted);
         assert_eq!(options.log_dir(), PathBuf::from("/log"));
         assert_eq!((options.shutdown_timeout, options.check), (5, Check::Force));
         assert!(options.debug && !options.emergency);
