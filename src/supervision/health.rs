@@ -419,7 +419,8 @@ fn pause(check: &HealthCheck, word: HealthWord) -> Millis {
 /// What is waited for before the service is up, in words; empty where that takes no time.
 pub fn waited_for(unit: &Unit) -> String {
     match unit.ready() {
-        Ready::Exec | Ready::Fork => String::new(),
+        Ready::Exec => String::new(),
+        Ready::Fork => "its first process has not ended".into(),
         Ready::Notify => "no READY=1 came".into(),
         Ready::Fd(number) => format!("no newline came on descriptor {number}"),
         Ready::Log(pattern) => format!("no line of its output matches {pattern:?}"),

@@ -143,6 +143,19 @@ fn an_extension_never_shortens_a_deadline() {
 }
 
 #[test]
+fn one_that_does_not_fork_in_time_says_what_was_waited_for() {
+    let forking = Unit { kind: Kind::Forking, start_timeout: Some(2_000), ..named("a") };
+    let mut rig = Rig::new(vec![forking]);
+    rig.ask(Order::Start, "a");
+    rig.execute("a");
+    let said = "its first process has not ended";
+    assert_eq!((rig.word("a"), rig.why("a").as_str()), (StateWord::Starting, said));
+    rig.pass(2_000);
+    assert_eq!(rig.word("a"), StateWord::Stopping);
+    assert_eq!(rig.why("a"), format!("not ready within 2 s: {said}"));
+}
+
+#[test]
 fn a_word_about_itself_does_not_prolong_a_reload() {
     let mut rig = Rig::new(vec![Unit { kind: Kind::Notify, ..named("a") }]);
     rig.ask(Order::Start, "a");

@@ -116,6 +116,8 @@ fn a_stop_during_the_start_ends_it_and_is_no_failure() {
     house.wait_state("slow", StateWord::Starting, SECOND);
     let before = house.processes("slow");
     assert_eq!(before.len(), 1, "{before:#?}");
+    let said = "its first process has not ended";
+    house.wait_for("slow", said, SECOND, |status| status.summary.why == said);
     house.slc_done(&["stop", "slow"]);
     assert_stopped(&house, "slow", &before);
 }
