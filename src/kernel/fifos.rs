@@ -57,13 +57,14 @@ impl FifoDir {
     pub fn writer(&self, name: &str) -> Result<Writer, Error> {
         let is_new = match mknodat(&self.dir, name, SFlag::S_IFIFO, MODE, 0) {
             Ok(()) => true,
-            // Looked at before it is opened, because to open a device can have an effect.
-            Err(Errno::EEXIST) => match fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            // Looked at before it is opened, because to open a device can have an effect. One that
+            // is there serves, whatever else keeps a new one from being made.
+            Err(errno) => match fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
                 Ok(there) if is_fifo(&there) => false,
                 Ok(_) => return Err(self.failed("write to a FIFO at", name, Errno::EEXIST)),
-                Err(errno) => return Err(self.failed("stat", name, errno)),
+                Err(stat) if errno == Errno::EEXIST => return Err(self.failed("stat", name, stat)),
+                Err(_) => return Err(self.failed("make the FIFO", name, errno)),
             },
-            Err(errno) => return Err(self.failed("make the FIFO", name, errno)),
         };
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let fifo = openat(&self.dir, name, flags, Mode::empty());
