@@ -160,6 +160,20 @@ fn a_second_lane_leaves_at_once_and_a_removed_file_comes_back() {
 }
 
 #[test]
+fn a_lane_ends_when_its_directory_is_removed() {
+    let mut lane = Lane::start(&[]);
+    let mut fifo = lane.fifo("a");
+    fifo.write_all(b"one\n").unwrap();
+    lane.wait_for_text("a", "one");
+    lane.freeze();
+    fifo.write_all(b"last words\n").unwrap();
+    std::fs::remove_dir_all(lane.fifo_path("a").parent().unwrap()).unwrap();
+    lane.signal(Signal::SIGCONT);
+    assert_eq!(lane.wait_for_end().code(), Some(0));
+    assert_eq!(lane.texts("a"), ["one", "last words"]);
+}
+
+#[test]
 fn a_thousand_idle_services_cost_no_wake_up_and_little_memory() {
     let lane = Lane::start(&[]);
     let fifos: Vec<_> = (0..1_000).map(|n| lane.fifo(&format!("unit-{n}"))).collect();

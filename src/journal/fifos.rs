@@ -12,7 +12,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use slab::Slab;
 
 use super::Error;
@@ -87,6 +87,18 @@ impl Fifos {
         let dir = nix::fcntl::open(&path, flags, Mode::empty()).map_err(failed("open"))?;
         let by_unit = Index::new(|fifo: &Fifo| &*fifo.unit);
         Ok(Self { path, dir, watch, open: Slab::new(), by_unit })
+    }
+
+    /// Whether there is none, not even the supervisor's own: then the directory goes, or somebody
+    /// has emptied it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether the directory was removed. The kernel does not tell of that by inotify(7) as long as
+    /// it is open here.
+    pub(super) fn are_over(&self) -> bool {
+        fstat(&self.dir).is_ok_and(|dir| dir.st_nlink == 0)
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Fifo> {

@@ -27,6 +27,8 @@ const TURN_PAUSE: Duration = Duration::from_millis(1);
 /// After FIFOs came or went, it waits this long: where one is made others often follow, and a boot
 /// should not be held up by waking this process for each.
 const NAMES_PAUSE: Duration = Duration::from_millis(10);
+/// How often it looks whether the directory of the FIFOs is gone, when all of them are.
+const EMPTY_PAUSE: Duration = Duration::from_secs(1);
 /// Datagrams of one turn.
 const SYSLOG_TURN: usize = 64;
 /// The most that a drained FIFO gives; a service that goes on writing is not waited for.
@@ -157,7 +159,8 @@ impl Lane {
     /// Until the next begun line is due or the next retry; for ever when there is neither.
     fn timeout(&mut self, now: Instant) -> EpollTimeout {
         let due = self.partials.iter().filter_map(|&index| self.fifos.get_mut(index)?.due).min();
-        match due.into_iter().chain(self.files.retry_at()).min() {
+        let look = self.fifos.is_empty().then(|| now + EMPTY_PAUSE);
+        match due.into_iter().chain(self.files.retry_at()).chain(look).min() {
             None => EpollTimeout::NONE,
             Some(at) => {
                 let millis = at.saturating_duration_since(now).as_micros().div_ceil(1000);
@@ -178,6 +181,8 @@ impl Lane {
         if self.files.retry_at().is_some_and(|at| at <= now) {
             self.files.retry(now, &self.stamp.now());
         }
+        // Nobody will write any more, and no supervisor would end this process.
+        self.stop |= self.fifos.is_empty() && self.fifos.are_over();
     }
 
     /// One read of one FIFO, stamped and written. Gives the number of bytes too.

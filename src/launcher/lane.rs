@@ -2,7 +2,7 @@
 //! this one.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::options::Options;
@@ -240,13 +242,19 @@ impl Lane {
         }
     }
 
-    /// Ends the log lane after it has written what is in the FIFOs.
+    /// Ends the log lane after it has written what is in the FIFOs. Where supervisors were killed
+    /// shortly before, it may be one that none of them has come to know: it holds the lock.
     pub fn stop(&mut self) {
         let child = self.child.and_then(|pid| pidfd::open(pid).ok().flatten());
-        let Some(lane) = child.or_else(|| self.other.take()) else { return };
-        let _ = pidfd::send_signal(&lane, libc::SIGTERM);
-        let mut fds = [PollFd::new(lane.as_fd(), PollFlags::POLLIN)];
-        let _ = poll(&mut fds, PollTimeout::from(LAST_LINES));
+        child.iter().chain(&self.other.take()).for_each(end);
+        let until = Instant::now() + Duration::from_millis(LAST_LINES.into());
+        while is_kept(&self.run_dir) && Instant::now() < until {
+            match keeper(&self.run_dir).and_then(|pid| pidfd::open(pid).ok().flatten()) {
+                Some(lane) => end(&lane),
+                // It has not written its number yet.
+                None => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
     }
 }
 
@@ -261,6 +269,19 @@ fn runs_our_program(pid: u32) -> bool {
         (Some(ours), Some(theirs)) => ours == theirs,
         _ => true,
     }
+}
+
+/// Asks a log lane to end, and waits for it.
+fn end(lane: &OwnedFd) {
+    let _ = pidfd::send_signal(lane, libc::SIGTERM);
+    let mut fds = [PollFd::new(lane.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut fds, PollTimeout::from(LAST_LINES));
+}
+
+/// Whether a log lane holds the lock.
+fn is_kept(run_dir: &Path) -> bool {
+    let Ok(file) = File::open(run_dir.join("journal.lock")) else { return false };
+    matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
 }
 
 /// The log lane that is there, or the last that was: whatever it says must be checked.

@@ -374,6 +374,10 @@ impl House {
             if code != Some(0) {
                 return Err(format!("the supervisor did not end well: {code:?}"));
             }
+            // It waits for the log lane, also for one that a killed supervisor has started.
+            if self.has_lane() {
+                return Err("the log lane outlives an orderly end".to_owned());
+            }
         }
         // The journal reads the last lines before it ends too.
         if eventually(PATIENCE / 2, || self.cgroup.cgroups().is_empty()) {
@@ -381,6 +385,15 @@ impl House {
         }
         let left: Vec<_> = self.cgroup.pids().into_iter().map(Process::look).collect();
         Err(format!("left behind: {:?} and {left:#?}", self.cgroup.cgroups()))
+    }
+
+    /// Whether a log lane of this house lives: it is in no cgroup of ours.
+    fn has_lane(&self) -> bool {
+        let run_dir = format!("--run-dir={}", self.path("run").display());
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes
+            .filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok())
+            .any(|line| line.split('\0').any(|word| word == run_dir))
     }
 }
 

@@ -117,7 +117,12 @@ impl Lane {
 
     pub fn end(&mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
-        self.process.take().unwrap().wait().unwrap()
+        self.wait_for_end()
+    }
+
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let mut process = self.process.take().unwrap();
+        wait_for("the end of the lane", || process.try_wait().unwrap())
     }
 
     pub fn log(&self, unit: &str) -> Vec<u8> {
