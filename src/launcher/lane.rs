@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,8 @@ const PAUSE: Millis = 1_000;
 /// How long a new FIFO is held open for the log lane to find it, in milliseconds. It is told of new
 /// ones at once; this is for a busy machine.
 const GROWN_AFTER: Millis = 3_000;
-/// How long an orderly end waits for the last lines to be written, in milliseconds.
-const LAST_LINES: u16 = 5_000;
+/// How long an orderly end waits for the last lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(5);
 /// How long the first services wait for the log lane to listen for syslog.
 const SYSLOG_WAIT: Duration = Duration::from_secs(1);
 
@@ -212,14 +213,13 @@ impl Lane {
             return false;
         }
         self.child = None;
-        let other = keeper(&self.run_dir).filter(|keeper| *keeper != pid);
-        self.other = other.and_then(|holder| pidfd::open(holder).ok().flatten());
-        if let (Some(holder), Some(lane)) = (other, &self.other)
-            && !runs_our_program(holder)
-        {
-            log::info!("the log lane (pid {holder}) runs another program: it is replaced");
-            let _ = pidfd::send_signal(lane, libc::SIGTERM);
-        }
+        self.other = self.holder().filter(|(holder, _)| *holder != pid).map(|(holder, lane)| {
+            if !runs_our_program(holder) {
+                log::info!("the log lane (pid {holder}) runs another program: it is replaced");
+                let _ = pidfd::send_signal(&lane, libc::SIGTERM);
+            }
+            lane
+        });
         match &self.other {
             Some(fd) => {
                 if let Err(error) = poll.add(fd, Token::Lane.number()) {
@@ -246,15 +246,24 @@ impl Lane {
     /// shortly before, it may be one that none of them has come to know: it holds the lock.
     pub fn stop(&mut self) {
         let child = self.child.and_then(|pid| pidfd::open(pid).ok().flatten());
-        child.iter().chain(&self.other.take()).for_each(end);
-        let until = Instant::now() + Duration::from_millis(LAST_LINES.into());
+        let until = Instant::now() + LAST_LINES;
+        child.iter().chain(&self.other.take()).for_each(|lane| end(lane, until));
         while is_kept(&self.run_dir) && Instant::now() < until {
-            match keeper(&self.run_dir).and_then(|pid| pidfd::open(pid).ok().flatten()) {
-                Some(lane) => end(&lane),
+            match self.holder() {
+                Some((_, lane)) => end(&lane, until),
                 // It has not written its number yet.
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         }
+    }
+
+    /// The log lane that holds the lock. It has no number before it has written it: the file may
+    /// still name one that is gone, and that number may be a stranger's by now.
+    fn holder(&self) -> Option<(Pid, OwnedFd)> {
+        let pid = keeper(&self.run_dir)?;
+        // Opened first: what is seen of the number then is not older than the process.
+        let lane = pidfd::open(pid).ok().flatten()?;
+        is_lane(pid, &self.run_dir).then_some((pid, lane))
     }
 }
 
@@ -271,11 +280,22 @@ fn runs_our_program(pid: u32) -> bool {
     }
 }
 
-/// Asks a log lane to end, and waits for it.
-fn end(lane: &OwnedFd) {
+/// Whether a process is a log lane of this run directory, by its command line.
+fn is_lane(pid: Pid, run_dir: &Path) -> bool {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = command.split(|byte| *byte == 0);
+    let names_it = |word: &[u8]| {
+        word.strip_prefix(b"--run-dir=").unwrap_or(word) == run_dir.as_os_str().as_bytes()
+    };
+    words.clone().any(|word| word == b"--journal") && words.any(names_it)
+}
+
+/// Asks a log lane to end, and waits for it until then.
+fn end(lane: &OwnedFd, until: Instant) {
     let _ = pidfd::send_signal(lane, libc::SIGTERM);
     let mut fds = [PollFd::new(lane.as_fd(), PollFlags::POLLIN)];
-    let _ = poll(&mut fds, PollTimeout::from(LAST_LINES));
+    let left = until.saturating_duration_since(Instant::now());
+    let _ = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
 }
 
 /// Whether a log lane holds the lock.
@@ -287,4 +307,29 @@ fn is_kept(run_dir: &Path) -> bool {
 /// The log lane that is there, or the last that was: whatever it says must be checked.
 pub fn keeper(run_dir: &Path) -> Option<Pid> {
     fs::read_to_string(run_dir.join("journal.lock")).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_a_strangers_by_now_is_no_log_lane() {
+        let mut lane = Command::new("sh")
+            .args(["-c", "echo; read line", "service-launcher", "--journal", "--run-dir=/run/a"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It has its command line only a moment after it was spawned.
+        lane.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        assert!(is_lane(lane.id(), Path::new("/run/a")));
+        assert!(!is_lane(lane.id(), Path::new("/run/b")) && !is_lane(lane.id(), Path::new("/a")));
+        assert!(!is_lane(std::process::id(), Path::new("/run/a")));
+        drop(lane.stdin.take());
+        lane.wait().unwrap();
+    }
 }
