@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::reap::ExitStatus;
-use super::{Error, sys};
+use super::{Error, process, sys};
 
 /// Opens a process (pidfd_open(2), Linux 5.3); `None` when there is none of that number.
 ///
@@ -79,12 +79,10 @@ pub fn exit_status_within(pidfd: &impl AsFd, pid: u32, limit: Duration) -> Optio
     }
 }
 
-/// How it ended, from the last field of /proc/PID/stat (proc_pid_stat(5)), as long as nobody has
-/// reaped it. Who may not know is told 0, so that root alone believes that.
+/// How it ended, as long as nobody has reaped it. Root alone believes that it ended with 0, because
+/// who may not know is told that.
 fn exit_status_of_zombie(pidfd: &impl AsFd, pid: u32) -> Option<ExitStatus> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = text.rsplit_once(") ")?;
-    let status = fields.strip_prefix("Z ")?.trim_end().rsplit_once(' ')?.1.parse().ok()?;
+    let status = process::wait_status_of_zombie(pid)?;
     // It was still there after the look, so the number was its own.
     let is_there = send_signal(pidfd, 0) == Ok(true);
     let is_true = status != 0 || nix::unistd::geteuid().is_root();

@@ -73,6 +73,14 @@ pub fn has_executed(pid: u32) -> Option<bool> {
     Some(stat.flags & FORKED_AND_NO_MORE == 0)
 }
 
+/// How a zombie ended, as wait(2) would tell it (proc_pid_stat(5)); `None` for one that lives, and when
+/// it is gone. Who may not know is told 0.
+#[must_use]
+pub fn wait_status_of_zombie(pid: u32) -> Option<i32> {
+    let stat = ProcDir::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
+    stat.exit_code.filter(|_| stat.state == 'Z')
+}
+
 /// Looks at the processes, at most so many of them; those that are gone are left out.
 #[must_use]
 pub fn read_many(pids: &[u32], at_most: usize) -> Vec<Process> {
