@@ -260,8 +260,11 @@ impl Launcher {
     pub(super) fn save_all(&mut self, now: Moment) {
         let are_queued = !self.actions.is_empty();
         for name in std::mem::take(&mut self.unsaved) {
-            let service = self.supervisor.service(name.as_str());
-            if are_queued && service.is_some_and(|it| it.has_just_executed(now)) {
+            let says_the_same = || {
+                let service = self.supervisor.service(name.as_str());
+                service.is_some_and(|service| service.has_just_executed(now))
+            };
+            if are_queued && says_the_same() {
                 self.save_later.push(name);
             } else {
                 self.save(&name);

@@ -33,7 +33,9 @@ pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Re
         _ => Failed::Log { path: dir.join(format!("{}.log", wanted.unit)), source },
     };
     let show = |lines: &[Line]| render(lines, wanted, style);
-    if Reader::last(&dir, &wanted.unit, 1).map_err(failed)?.is_empty() {
+    // One line at least, or nobody would know whether there is a log.
+    let lines = Reader::last(&dir, &wanted.unit, wanted.lines.max(1)).map_err(failed)?;
+    if lines.is_empty() {
         dir.metadata().map_err(failed)?;
         must_exist(supervisor, &wanted.unit)?;
         if !wanted.follow {
@@ -41,7 +43,7 @@ pub(super) fn run(supervisor: &Supervisor, wanted: &Wanted, style: &Style) -> Re
         }
     }
     if !wanted.follow {
-        return put(&show(&Reader::last(&dir, &wanted.unit, wanted.lines).map_err(failed)?));
+        return put(&show(&lines[lines.len().saturating_sub(wanted.lines)..]));
     }
     end_well_on_ctrl_c();
     let mut follower = Follower::new(&dir, &wanted.unit, wanted.lines).map_err(failed)?;
