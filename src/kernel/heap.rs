@@ -23,6 +23,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dlmalloc::{Allocator, Dlmalloc};
 
+use super::spawn;
+
 /// From so many bytes on a piece is a mapping of its own.
 const LARGE: usize = 16 * 1024;
 /// Addresses that the small pieces have for themselves. Only what is used of them costs memory;
@@ -43,7 +45,8 @@ static SMALL: Mutex<Small> = Mutex::new(Small {
 /// The allocator, for `#[global_allocator]`.
 pub struct Heap;
 
-/// The pieces that share pages.
+/// The pieces that share pages. Its own page is not one that a clone copies: each start writes here.
+#[repr(align(4096))]
 struct Small {
     heap: Dlmalloc<NotForked>,
     /// Bytes since the last trim.
@@ -61,15 +64,16 @@ pub fn trim() {
     let _ = unsafe { small().heap.trim(0) };
 }
 
-/// Keeps out of clones what else is mapped and no child needs: the stacks of other threads and of
-/// signal handlers, the C library's own heap, and the zeroed variables of the program, among them
-/// the heap's own. Each piece costs a start about as much as a system call, twice, and each page
-/// that this process writes to afterwards a copy. Call it when all threads are there, from the one
-/// that clones; a child has that thread's stack and thread-local storage, the program with its
-/// constants, and what is mapped later.
+/// Keeps out of clones what else is mapped and no child needs: the stacks, where children have one
+/// of their own, the C library's own heap, and the zeroed variables of the program, among them the
+/// heap's own. Each piece costs a start about as much as a system call, twice, and each page that
+/// this process writes to afterwards a copy. Call it when all threads are there, from the one that
+/// clones; a child has that thread's thread-local storage, the program with its constants, its stack,
+/// and what is mapped later.
 pub fn leave_the_rest() {
     let here = 0_u8;
-    let needed = [(&raw const here).addr(), errno_address()];
+    let stack = spawn::own_stack().unwrap_or_else(|| (&raw const here).addr());
+    let needed = [stack, errno_address()];
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
     let program = program.to_string_lossy();
@@ -106,7 +110,8 @@ fn needless(maps: &str, program: &str, needed: &[usize]) -> Vec<(usize, usize)> 
         if follows_library || name.is_some_and(is_library) {
             end_of_library = end;
         }
-        let is_ours = matches!(name, None | Some("[heap]")) && is_private && !follows_library;
+        let is_of_no_file = matches!(name, None | Some("[heap]" | "[stack]"));
+        let is_ours = is_of_no_file && is_private && !follows_library;
         if is_ours && !needed.iter().any(|address| (start..end).contains(address)) {
             pieces.push((start, end));
         }
@@ -380,6 +385,8 @@ mod tests {
                     f000-f800 r-xp 00000000 00:00 0   [vdso]\n\
                     ff00-fff0 rw-p 00000000 00:00 0   [stack]\n";
         let left_out = [(0x1000, 0x2000), (0x7000, 0x9000), (0xa000, 0xb000)];
-        assert_eq!(needless(maps, "/a program", &[0xe800]), left_out);
+        assert_eq!(needless(maps, "/a program", &[0xe800, 0xffe0]), left_out);
+        let without_stack = [&left_out[..], &[(0xff00, 0xfff0)]].concat();
+        assert_eq!(needless(maps, "/a program", &[0xe800]), without_stack);
     }
 }

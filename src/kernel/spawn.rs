@@ -2,10 +2,11 @@
 //!
 //! The child shares nothing with its parent but copies, and other threads of the parent may have
 //! held any lock at the moment of the clone. So it makes system calls and nothing else: no
-//! allocation, no lock, no panic. It does not even have the heap: all it reads is its stack and
-//! `child_memory`.
+//! allocation, no lock, no panic. It does not even have the heap, or its parent's stack: all it
+//! reads is `child_memory`.
 #![allow(unsafe_code)]
 
+mod clone;
 mod dispositions;
 mod gate;
 mod how;
@@ -33,14 +34,12 @@ use super::files;
 use super::leaf::Leaf;
 use super::reap::{ExitStatus, bury_when_dead};
 use super::report::{READY, failure};
+use clone::clone3;
+pub(super) use clone::own_stack;
 use dispositions::ignored_signals;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("on 32-bit machines setresuid and its kin take 16 bits and have other numbers");
-
-// libc's own constants are i32 and come out as 0 (rust-lang/libc 3584, 3955).
-const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// A child that is on its way to its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,10 +100,10 @@ pub fn spawn_with(
         plan.sockets = Some(plan.sockets(prepared, given.sockets, kept, &mut batch.memory)?);
     }
     let into = (how == How::IntoCgroup).then_some(leaf);
-    // SAFETY: the child calls nothing but `run_child`, which makes system calls only.
-    match unsafe { clone3(into) } {
-        Ok(None) => run_child(&plan),
-        Ok(Some(pid)) => Ok(Child { pid, line: Line(cell) }),
+    let plan = batch.memory.put(&[plan])?;
+    // SAFETY: the child makes system calls only, and all that it reads was put into its memory.
+    match unsafe { clone3(into, run_child, plan) } {
+        Ok(pid) => Ok(Child { pid, line: Line(cell) }),
         Err(errno) => Err(Error::new("clone a process", program(), errno)),
     }
 }
@@ -124,11 +123,9 @@ pub fn probe(tree: &Tree) -> How {
 
 fn born_alive(leaf: &Leaf) -> Result<bool, Error> {
     let dir = leaf.open()?;
-    // SAFETY: the child makes one system call, which ends it.
-    let born = match unsafe { clone3(Some(dir.as_fd())) } {
-        // SAFETY: exit_group(2) takes an integer and does not return.
-        Ok(None) => unsafe { libc::_exit(0) },
-        Ok(Some(pid)) => bury_when_dead(pid) == Some(ExitStatus::Code(0)),
+    // SAFETY: the child makes one system call, which ends it, and reads nothing.
+    let born = match unsafe { clone3(Some(dir.as_fd()), end_at_once, std::ptr::null()) } {
+        Ok(pid) => bury_when_dead(pid) == Some(ExitStatus::Code(0)),
         Err(_) => false,
     };
     leaf.remove()?;
@@ -140,28 +137,10 @@ fn open_procs(leaf: BorrowedFd) -> Result<OwnedFd, Error> {
         .map_err(|errno| Error::new("open", "cgroup.procs of the leaf", errno))
 }
 
-/// clone3(2) without shared memory; `None` in the child. The child has no signal handlers.
-///
-/// # Safety
-/// The child may only do what is allowed after fork(2) in a program with threads, and must not
-/// return from the caller's function.
-unsafe fn clone3(into: Option<BorrowedFd>) -> Result<Option<u32>, Errno> {
-    // SAFETY: integers only, for which all zeros is a value and means "not used".
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = CLONE_CLEAR_SIGHAND;
-    args.exit_signal = libc::SIGCHLD as u64;
-    if let Some(leaf) = into {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = leaf.as_raw_fd() as u64;
-    }
-    // SAFETY: the structure lives over the call, and its size goes with it. Without CLONE_VM the
-    // child has a copy of this stack, as after fork(2).
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) };
-    match Errno::result(pid)? {
-        0 => Ok(None),
-        // Process ids fit.
-        pid => Ok(Some(pid as u32)),
-    }
+/// The life of a child that is only to be born.
+unsafe extern "C" fn end_at_once(_: *const ()) -> ! {
+    // SAFETY: exit_group(2) takes an integer and does not return.
+    unsafe { libc::_exit(0) }
 }
 
 /// All that a child needs, ready made. The pointers lead into [`ChildMemory`], which outlives it.
@@ -257,12 +236,18 @@ pub fn bytes_for(prepared: &Prepared) -> usize {
     let single: usize = single.into_iter().flatten().map(|text| text.count_bytes() + 1).sum();
     let groups = prepared.ids.as_ref().map_or(0, |ids| size_of_val(ids.groups.as_slice()));
     let sockets = (prepared.sockets + 1) * size_of::<RawFd>();
+    let plan = size_of::<Plan>() + size_of_val(prepared.ulimits.as_slice());
     // A few bytes each for alignment, a word, and a score of at most five.
-    texts + single + groups + sockets + size_of_val(prepared.ulimits.as_slice()) + 80
+    texts + single + groups + sockets + plan + 80
 }
 
 /// The child's whole life: to the program, or to exit status 127 with a report.
-fn run_child(plan: &Plan) -> ! {
+///
+/// # Safety
+/// The plan is one, in memory that this process has.
+unsafe extern "C" fn run_child(plan: *const Plan) -> ! {
+    // SAFETY: the caller's promise.
+    let plan = unsafe { &*plan };
     let (stage, errno) = match set_up(plan) {
         Err(failure) => failure,
         Ok(()) => {

@@ -276,6 +276,13 @@ fn without_an_output_the_program_writes_to_dev_null() {
     eventually("the end of the batch", || batch.is_over().then_some(()));
 }
 
+unsafe extern "C" fn wait_for_ever(_: *const ()) -> ! {
+    loop {
+        // SAFETY: no arguments.
+        unsafe { libc::pause() };
+    }
+}
+
 #[test]
 fn a_sibling_that_hangs_does_not_hide_who_has_executed_a_program() {
     use super::super::process::has_executed;
@@ -288,14 +295,8 @@ fn a_sibling_that_hangs_does_not_hide_who_has_executed_a_program() {
     // The batch is not sealed, which is what a child that hangs looks like.
     eventually("the exec", || has_executed(child.pid).filter(|has| *has));
     assert!(!batch.is_over());
-    // SAFETY: the child makes one system call at a time.
-    let forked = match unsafe { clone3(Some(dir.as_fd())) }.unwrap() {
-        None => loop {
-            // SAFETY: no arguments.
-            unsafe { libc::pause() };
-        },
-        Some(pid) => pid,
-    };
+    // SAFETY: the child makes one system call at a time, and reads nothing.
+    let forked = unsafe { clone3(Some(dir.as_fd()), wait_for_ever, std::ptr::null()) }.unwrap();
     assert_eq!(has_executed(forked), Some(false));
     leaf.kill().unwrap();
     for pid in [child.pid, forked] {

@@ -2,6 +2,23 @@ use std::time::Instant;
 
 use super::*;
 
+unsafe extern "C" fn execute_in_session(plan: *const Plan) -> ! {
+    // SAFETY: no arguments; and the caller's promise.
+    unsafe {
+        libc::setsid();
+        execute_at_once(plan)
+    }
+}
+
+unsafe extern "C" fn execute_at_once(plan: *const Plan) -> ! {
+    // SAFETY: the caller's promise: a plan, with null-terminated arrays of C strings.
+    unsafe {
+        let plan = &*plan;
+        libc::execve(*plan.candidates, plan.argv, plan.environment);
+        libc::_exit(127)
+    }
+}
+
 /// Prints what 1,000 starts cost against loops that do little but mkdir and clone3. CPU time is
 /// the number to compare: wall time depends on who else is at work, and not evenly, because a
 /// child that calls setsid(2) gets a scheduling group of its own (sched(7), autogroup).
@@ -18,20 +35,12 @@ fn start_a_thousand() {
         let mut memory = ChildMemory::new(bytes_for(&prepared)).unwrap();
         let word = memory.put_cell().unwrap().1;
         let plan = Plan::new(&prepared, word, &mut memory).unwrap();
+        let plan = memory.put(&[plan]).unwrap();
+        let life: clone::Life<Plan> = if session { execute_in_session } else { execute_at_once };
         let born = (0..COUNT).map(|_| {
             let dir = tree.leaf().open().unwrap();
-            // SAFETY: the child makes system calls only.
-            match unsafe { clone3(Some(dir.as_fd())) }.unwrap() {
-                // SAFETY: null-terminated arrays of C strings; exit_group(2) does not return.
-                None => unsafe {
-                    if session {
-                        libc::setsid();
-                    }
-                    libc::execve(*plan.candidates, plan.argv, plan.environment);
-                    libc::_exit(127)
-                },
-                Some(pid) => pid,
-            }
+            // SAFETY: the child makes system calls only, and the plan is in its memory.
+            unsafe { clone3(Some(dir.as_fd()), life, plan) }.unwrap()
         });
         born.collect::<Vec<_>>()
     };
