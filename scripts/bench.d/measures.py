@@ -22,6 +22,7 @@ class Size:
     """How much of everything; --quick makes it small."""
 
     services: int = 1000
+    starts: int = 5  # More starts of what is compared with the floor, in each round.
     scale: int = 10_000
     idle_seconds: int = 10
     kills: int = 10  # In each round.
@@ -86,6 +87,13 @@ def session(parts: set[str]) -> Measure:
             results.add("stop", peer.name, stop(peer))
 
     return session
+
+
+def start_again(peer: Peer, size: Size, results: Results) -> None:
+    """Only the start. Single runs of the same program differ by a third."""
+    peer.write_config(idle_services(peer, size.services))
+    peer.start()
+    results.add("start", peer.name, peer.wait_all_up())
 
 
 def idle(peer: Peer, size: Size, results: Results) -> None:
@@ -256,9 +264,12 @@ def one_round(
 ) -> None:
     """Every wanted measure once, and for each measure one program after the other."""
     supervisors = [program for program in programs if program is not Floor]
+    compared = [program for program in programs if program in (Floor, Treeward)]
     plan: list[tuple[Measure, list[type[Peer]], int]] = []
     if wanted & SESSION:
         plan.append((session(wanted), programs, size.services))
+    if "start" in wanted:
+        plan += [(start_again, compared, size.services)] * size.starts
     if "answer" in wanted:
         plan.append((answer("answer one"), supervisors, 1))
         plan.append((answer("answer all"), supervisors, size.services))
@@ -271,9 +282,8 @@ def one_round(
     if "tree" in wanted:
         plan.append((tree, supervisors, 1))
     if "scale" in wanted:
-        those = [program for program in programs if program in (Floor, Treeward)]
-        plan.append((scale, those, size.services))
-        plan.append((scale, those, size.scale))
+        plan += [(scale, compared, size.services)] * 3
+        plan += [(scale, compared, size.scale)] * 2
     for measure, those, services in plan:
         for program in those:
             print(f"  {measure.__name__}, {services} service(s): {program.name}", flush=True)
