@@ -132,6 +132,7 @@ const DOORS: &[(&str, &[&str])] = &[
 const UNSAFE: &[&str] = &[
     "kernel/sys.rs",
     "kernel/spawn.rs",
+    "kernel/spawn/child.rs",
     "kernel/spawn/clone.rs",
     "kernel/spawn/dispositions.rs",
     "kernel/spawn/gate.rs",
