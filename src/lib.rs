@@ -33,3 +33,4 @@ pub mod protocol;
 pub mod slc;
 pub mod supervision;
 pub mod unit_file;
+mod words;

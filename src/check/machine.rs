@@ -13,6 +13,7 @@ use crate::kernel::program::{self, DEFAULT_PATH, PrepareError};
 use crate::supervision::hooks::Hook;
 use crate::supervision::unit::{Probe, Ready, Reload, Stdin, Unit};
 use crate::unit_file::{At, Severity};
+use crate::words::words_of;
 
 /// What is said about a program.
 type Verdict = Option<(Severity, String)>;
@@ -197,6 +198,6 @@ fn missing(what: &str, path: &Path, error: &io::Error) -> String {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             format!("there is no {what} {path}")
         }
-        _ => format!("{path} cannot be examined: {error}"),
+        _ => format!("{path} cannot be examined: {}", words_of(error)),
     }
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::examine;
 use crate::supervision::unit::Unit;
-use crate::unit_file::{Diagnostic, Directories, Loaded, inspect_directory, words_of};
+use crate::unit_file::{Diagnostic, Directories, Loaded, inspect_directory};
+use crate::words::words_of;
 
 /// What came of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -18,6 +18,7 @@ use slab::Slab;
 use super::Error;
 use crate::index::Index;
 use crate::supervision::name::UnitName;
+use crate::words::words_of;
 
 /// Bytes that a FIFO takes at first (pipe(7)).
 const FIRST_CAPACITY: u32 = 64 * 1024;
@@ -131,7 +132,7 @@ impl Fifos {
                     news.extend(self.open(&entry.file_name()).map(News::Found));
                 }
             }
-            Err(error) => log::warn!("cannot read {}: {error}", self.path.display()),
+            Err(error) => log::warn!("cannot read {}: {}", self.path.display(), words_of(&error)),
         }
         news
     }
@@ -181,7 +182,8 @@ impl Fifos {
             Ok(pipe) => pipe,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                log::warn!("cannot read {}/{unit}: {error}; it is ignored", self.path.display());
+                let (dir, why) = (self.path.display(), words_of(&error));
+                log::warn!("cannot read {dir}/{unit}: {why}; it is ignored");
                 return None;
             }
         };

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::lines::push_line;
 use super::log_file::{self, Stopped};
 use super::ring::Ring;
+use crate::words::words_of;
 
 /// Files open at a time; the one that was used longest ago is closed for the next.
 const OPEN_MAX: usize = 64;
@@ -135,12 +136,12 @@ impl Files {
         if !self.reported {
             self.reported = true;
             let dir = self.path.display();
-            log::warn!("cannot write {dir}/{unit}.log: {why}; lines wait in memory");
+            log::warn!("cannot write {dir}/{unit}.log: {}; lines wait in memory", words_of(why));
         }
         if self.retry.is_none() {
             self.retry = Some(Instant::now() + self.pause);
         }
-        self.held.insert(Rc::clone(unit), Held { why: why.to_string(), lost });
+        self.held.insert(Rc::clone(unit), Held { why: words_of(why), lost });
     }
 
     fn write(&mut self, unit: &Rc<str>, bytes: &[u8]) -> Result<(), Stopped> {

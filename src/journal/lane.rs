@@ -16,6 +16,7 @@ use super::files::{Files, Limits};
 use super::lines::{Stamp, push_line, stamp_lines};
 use super::syslog::Syslog;
 use super::{Error, Options};
+use crate::words::words_of;
 
 /// Bytes of one read: what one FIFO may do in one turn, and what is lost by `kill -9` at most.
 pub(super) const READ_BYTES: usize = 256 * 1024;
@@ -77,7 +78,8 @@ impl Lane {
         let syslog = options.syslog.as_ref().and_then(|socket| {
             Syslog::bind(socket, &options.services_cgroup)
                 .inspect_err(|error| {
-                    log::warn!("no syslog at {}: {error}; going on without", socket.display());
+                    let (at, why) = (socket.display(), words_of(error));
+                    log::warn!("no syslog at {at}: {why}; going on without");
                 })
                 .ok()
         });

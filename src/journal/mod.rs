@@ -46,6 +46,8 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::words::words_of;
+
 /// What the log lane is told on its command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
@@ -74,7 +76,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A call failed that the lane cannot do without.
-    #[error("{call} {}: {why}; no log is written", path.display())]
+    #[error("{call} {}: {}; no log is written", path.display(), words_of(why))]
     System {
         /// The system call.
         call: &'static str,

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::program::candidates;
+use crate::words::words_of;
 
 /// As much of a file as the kernel reads to tell what it is: BINPRM_BUF_SIZE, since Linux 5.1.
 const HEAD: u64 = 256;
@@ -167,7 +168,7 @@ fn interpreter(script: &Path, line: &[u8], path: &str) -> Result<(), Unfit> {
 }
 
 fn unknown(path: &Path, error: &io::Error) -> Unfit {
-    Unfit::Unknown { path: path.into(), why: error.to_string() }
+    Unfit::Unknown { path: path.into(), why: words_of(error) }
 }
 
 #[cfg(test)]

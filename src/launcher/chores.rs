@@ -24,6 +24,7 @@ use crate::protocol::server::CallId;
 use crate::supervision::name::UnitName;
 use crate::supervision::unit::Unit;
 use crate::unit_file::{self, Diagnostic, Directories, Unreadable};
+use crate::words::words_of;
 
 use super::instances::PendingOrder;
 use super::leaves::Start;
@@ -209,7 +210,7 @@ fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
         }
         Chore::WriteFile { path, text } => {
             if let Err(error) = write_file(&path, &text) {
-                log::warn!("cannot write {}: {error}", path.display());
+                log::warn!("cannot write {}: {}", path.display(), words_of(&error));
             }
             return None;
         }

@@ -18,6 +18,7 @@ use crate::supervision::Moment;
 use crate::supervision::name::UnitName;
 use crate::supervision::service::State;
 use crate::supervision::why::Span;
+use crate::words::words_of;
 
 /// How long nobody is told for whom it waits, and then how often.
 const QUIET: Moment = 3_000;
@@ -91,7 +92,8 @@ impl Launcher {
         // A supervisor that is killed on the way is started again, and must know.
         let mark = self.power_mark();
         if let Err(error) = fs::write(&mark, word) {
-            log::warn!("cannot write {}: {error}; a crash now would forget it", mark.display());
+            let (mark, why) = (mark.display(), words_of(&error));
+            log::warn!("cannot write {mark}: {why}; a crash now would forget it");
         }
         self.go_down(now);
         Ok(())
@@ -111,7 +113,8 @@ impl Launcher {
         let (written, kept) = (dir.join(report::WRITTEN), dir.join(report::KEPT));
         match fs::rename(&written, &kept) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                log::warn!("cannot rename {} to {}: {error}", written.display(), kept.display());
+                let (from, to) = (written.display(), kept.display());
+                log::warn!("cannot rename {from} to {to}: {}", words_of(&error));
             }
             _ => {}
         }
@@ -220,7 +223,8 @@ impl Launcher {
     fn report_down(&self, entry: &Entry) {
         let dir = &self.options.lane.log_dir;
         if let Err(error) = report::append(dir, entry) {
-            log::warn!("cannot write {}: {error}", dir.join(report::WRITTEN).display());
+            let path = dir.join(report::WRITTEN);
+            log::warn!("cannot write {}: {}", path.display(), words_of(&error));
         }
     }
 

@@ -25,6 +25,7 @@ use crate::kernel::{self, files, pidfd};
 use crate::supervision::name::UnitName;
 use crate::supervision::unit::Millis;
 use crate::supervision::{Moment, Pid};
+use crate::words::words_of;
 
 /// The pause before the log lane is started again, in milliseconds.
 const PAUSE: Millis = 1_000;
@@ -190,7 +191,8 @@ impl Lane {
                 None
             }
             Err(error) => {
-                log::error!("cannot start the log lane: {error}; it is tried again in 1 s");
+                let why = words_of(&error);
+                log::error!("cannot start the log lane: {why}; it is tried again in 1 s");
                 Some(now + PAUSE)
             }
         };

@@ -13,6 +13,7 @@ use super::chores::{Answer, Bell};
 use super::leaves::Start;
 use crate::journal::{Line, Tail};
 use crate::unit_file::Pattern;
+use crate::words::words_of;
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -88,7 +89,7 @@ impl Lines {
         };
         match tail {
             Ok(tail) => self.tell(Wish::Await(Box::new(Hope { of, pattern, mark, tail, seen }))),
-            Err(error) => log::error!("{unit}: its log cannot be read: {error}"),
+            Err(error) => log::error!("{unit}: its log cannot be read: {}", words_of(&error)),
         }
     }
 

@@ -67,6 +67,7 @@ use crate::supervision::status::{Mask, Problem};
 use crate::supervision::supervisor::Supervisor;
 use crate::supervision::{Action, Moment, Pid};
 use crate::unit_file::{Directories, Unreadable};
+use crate::words::words_of;
 
 use activation::Activations;
 use asked::Orders;
@@ -129,7 +130,7 @@ pub enum Error {
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
     /// The kernel refused something that is needed.
-    #[error("{0}")]
+    #[error("{}", words_of(.0))]
     Io(#[from] std::io::Error),
 }
 

@@ -26,6 +26,7 @@ use crate::supervision::service::State;
 use crate::supervision::unit::{Ready, Unit};
 use crate::supervision::{Event, Moment};
 use crate::unit_file::Pattern;
+use crate::words::words_of;
 
 /// The newline is looked for in so many bytes.
 const MOST_BYTES: usize = 4096;
@@ -75,7 +76,8 @@ impl Readiness {
         let path = self.path(name);
         let _ = fs::remove_file(&path);
         let file = File::options().append(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+        let file =
+            file.map_err(|error| format!("cannot make {}: {}", path.display(), words_of(&error)))?;
         self.watch_file(&(name.clone(), *start), poll)?;
         Ok(file)
     }
@@ -94,7 +96,8 @@ impl Readiness {
         let Ready::Fd(number) = unit.ready() else { return Ok(prepared) };
         let path = self.path(name);
         let file = File::options().append(true).open(&path);
-        let file = file.map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+        let file =
+            file.map_err(|error| format!("cannot open {}: {}", path.display(), words_of(&error)))?;
         let number = i32::try_from(*number).map_err(|error| error.to_string())?;
         Ok(prepared.passing(file.into(), number))
     }
@@ -164,7 +167,7 @@ impl Launcher {
             Ready::Log(pattern) => {
                 self.await_line(key, pattern, Awaited::Fresh)?;
                 let said = self.lane.say(key.0.as_str(), &mark(key.1), now);
-                said.map_err(|error| format!("cannot write to its log: {error}"))?;
+                said.map_err(|error| format!("cannot write to its log: {}", words_of(&error)))?;
                 Ok(prepared)
             }
             Ready::Exec | Ready::Fork | Ready::Notify | Ready::Polled(_) => Ok(prepared),
@@ -176,7 +179,8 @@ impl Launcher {
         if self.readiness.lines.is_none() {
             let log_dir = self.options.lane.log_dir.clone();
             let lines = Lines::new(log_dir, self.chores.bell());
-            self.readiness.lines = Some(lines.map_err(|error| format!("no thread: {error}"))?);
+            self.readiness.lines =
+                Some(lines.map_err(|error| format!("no thread: {}", words_of(&error)))?);
         }
         if let Some(lines) = &self.readiness.lines {
             lines.await_one(key.clone(), pattern, mark(key.1), awaited);

@@ -9,6 +9,7 @@ use crate::kernel::files;
 use crate::kernel::leaf::Leaf;
 use crate::supervision::name::UnitName;
 use crate::supervision::record::Record;
+use crate::words::words_of;
 
 /// The largest record file that is read, in bytes.
 const MAX_RECORD: usize = 16 * 1024;
@@ -41,7 +42,7 @@ impl Records {
         if fs::read_to_string(&mark).ok().as_deref() != Some(boot.as_str()) {
             records.clear();
             if let Err(error) = fs::write(&mark, boot) {
-                log::warn!("cannot write {}: {error}", mark.display());
+                log::warn!("cannot write {}: {}", mark.display(), words_of(&error));
             }
         }
         Ok(records)
@@ -88,7 +89,7 @@ impl Records {
             Ok(()) => {
                 self.on_disk.insert(name.clone());
             }
-            Err(error) => log::warn!("cannot write {}: {error}", path.display()),
+            Err(error) => log::warn!("cannot write {}: {}", path.display(), words_of(&error)),
         }
     }
 

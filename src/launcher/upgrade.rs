@@ -20,6 +20,7 @@ use crate::protocol::Failure;
 use crate::protocol::listener::Peer;
 use crate::protocol::server::CallId;
 use crate::supervision::Moment;
+use crate::words::words_of;
 
 /// How long a program may take to tell its version.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -79,7 +80,7 @@ pub fn version_of(program: &Path) -> Result<String, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|error| format!("it cannot be executed: {error}"))?;
+        .map_err(|error| format!("it cannot be executed: {}", words_of(&error)))?;
     let handle = pidfd::open(child.id()).ok().flatten();
     let Some(mut output) = child.stdout.take() else { return Err("it has no output".into()) };
     let until = Instant::now() + PATIENCE;

@@ -7,6 +7,7 @@ use super::fstab::Entry;
 use super::options::Check;
 use super::tools;
 use super::watch::Watch;
+use crate::words::words_of;
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,8 @@ pub(super) fn check(entry: &Entry, device: &Path, how: Check, watch: &mut Watch)
     let status = match tools::run(&mut command, watch) {
         Ok(status) => status,
         Err(e) => {
-            log::error!("fstab line {line}: cannot run {}: {e}", program.display());
+            let (program, why) = (program.display(), words_of(&e));
+            log::error!("fstab line {line}: cannot run {program}: {why}");
             return Verdict::Good;
         }
     };

@@ -15,6 +15,7 @@ use std::process::Command;
 
 use super::tools;
 use crate::kernel::machine;
+use crate::words::words_of;
 
 /// The hidden argument.
 pub(super) const STAGE: &str = "--emergency-shell";
@@ -39,7 +40,7 @@ pub(super) fn open(console: Option<&Path>, then: &str) -> Option<u32> {
             Some(child.id())
         }
         Err(e) => {
-            log::error!("cannot start an emergency shell: {e}");
+            log::error!("cannot start an emergency shell: {}", words_of(&e));
             None
         }
     }
@@ -57,14 +58,14 @@ pub(super) fn become_shell(console: &Path) {
             let _ = nix::unistd::dup2_stderr(&terminal);
         }
         Err(e) => {
-            log::error!("cannot open {}: {e}", console.display());
+            log::error!("cannot open {}: {}", console.display(), words_of(&e));
             let _ = machine::take_terminal(std::io::stdin());
         }
     }
     let shadow = fs::read("/etc/shadow").unwrap_or_default();
     for (program, arguments) in candidates(root_has_password(&shadow)) {
         let error = Command::new(&program).args(arguments).exec();
-        log::error!("cannot execute {}: {error}", program.display());
+        log::error!("cannot execute {}: {}", program.display(), words_of(&error));
     }
     log::error!("there is no shell; only Ctrl-Alt-Del and signals to process 1 are answered");
 }

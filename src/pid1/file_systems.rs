@@ -16,6 +16,7 @@ use super::tools;
 use super::watch::Watch;
 use crate::kernel::mounts::{self, Mount};
 use crate::kernel::{machine, swap};
+use crate::words::words_of;
 
 /// How long devices that are not there yet are waited for, all together.
 const DEVICES: Duration = Duration::from_secs(10);
@@ -38,8 +39,9 @@ pub(super) fn bring_up(options: &Options, watch: &mut Watch) -> Root {
         Ok(text) => text,
         Err(e) => {
             log::warn!(
-                "cannot read {}: {e}; only what is mounted already is there",
-                path.display()
+                "cannot read {}: {}; only what is mounted already is there",
+                path.display(),
+                words_of(&e)
             );
             return Root::Ready;
         }

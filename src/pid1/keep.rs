@@ -11,6 +11,7 @@ use super::options::Options;
 use super::tools;
 use crate::kernel::clock;
 use crate::kernel::reap::ExitStatus;
+use crate::words::words_of;
 
 const NAME: &str = "service-launcher";
 
@@ -131,7 +132,7 @@ impl Keeper {
                 self.stage = Stage::Running { pid: child.id(), since: now };
             }
             Err(e) => {
-                log::error!("cannot start {}: {e}", program.display());
+                log::error!("cannot start {}: {}", program.display(), words_of(&e));
                 self.died(0);
             }
         }

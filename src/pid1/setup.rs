@@ -12,6 +12,7 @@ use nix::mount::MsFlags;
 use crate::kernel::machine;
 use crate::kernel::membership::has_cgroup2;
 use crate::kernel::mounts;
+use crate::words::words_of;
 
 /// A file system of the kernel's own.
 struct Needed {
@@ -77,7 +78,7 @@ pub(super) fn mount_all() -> Vec<String> {
         if fs::symlink_metadata(link).is_err()
             && let Err(e) = symlink(target, link)
         {
-            problems.push(format!("cannot make {link}: {e}"));
+            problems.push(format!("cannot make {link}: {}", words_of(&e)));
         }
     }
     problems
@@ -141,8 +142,9 @@ pub(super) fn open_console(named: Option<&Path>) -> Result<(), String> {
     let (console, failed) = match open(path) {
         Ok(console) => (console, None),
         Err(e) => {
-            let null = open(Path::new("/dev/null")).map_err(|_| format!("no console: {e}"))?;
-            (null, Some(format!("cannot open the console {}: {e}", path.display())))
+            let why = words_of(&e);
+            let null = open(Path::new("/dev/null")).map_err(|_| format!("no console: {why}"))?;
+            (null, Some(format!("cannot open the console {}: {why}", path.display())))
         }
     };
     let done = [
@@ -166,7 +168,8 @@ pub(super) fn set_hostname(file: &Path) {
     let text = match fs::read(file) {
         Ok(text) => text,
         Err(e) => {
-            log::warn!("cannot read {}: {e}; the hostname stays as it is", file.display());
+            let (file, why) = (file.display(), words_of(&e));
+            log::warn!("cannot read {file}: {why}; the hostname stays as it is");
             return;
         }
     };

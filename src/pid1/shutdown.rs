@@ -17,6 +17,7 @@ use crate::kernel::machine::{self, RebootMode};
 use crate::kernel::{clock, membership, process, processes};
 use crate::power::Power;
 use crate::power::report::{self, Entry, Left};
+use crate::words::words_of;
 
 /// What the launcher may take beyond its own time-out.
 const LAUNCHER_EXTRA: u64 = 15_000;
@@ -63,7 +64,7 @@ impl<'a> Shutdown<'a> {
         if renew::is_replaced() {
             log::info!("init was replaced on the disk; going on as a copy of the old one");
             let error = renew::become_copy(self.power, &self.log_dir);
-            log::error!("cannot go on as a copy: {error}; / may stay writable");
+            log::error!("cannot go on as a copy: {}; / may stay writable", words_of(&error));
         }
         end_mounts(self.power, &self.log_dir, self.mute);
     }
@@ -161,7 +162,8 @@ fn append(log_dir: &Path, entry: &Entry) -> bool {
     let _ = std::fs::create_dir_all(log_dir);
     let done = report::append(log_dir, entry);
     if let Err(e) = &done {
-        log::warn!("cannot write the report of this shutdown in {}: {e}", log_dir.display());
+        let (dir, why) = (log_dir.display(), words_of(e));
+        log::warn!("cannot write the report of this shutdown in {dir}: {why}");
     }
     done.is_ok()
 }

@@ -18,6 +18,7 @@ use crate::kernel::poll::Poll;
 use crate::kernel::signals::Signals;
 use crate::kernel::subgroups::Entrance;
 use crate::kernel::{Error, pidfd, process, reap};
+use crate::words::words_of;
 
 /// Where programs are found in a guest.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -117,7 +118,8 @@ impl Way {
         namespaces::reset_signals();
         let mut command = self.command(command);
         let error = command.exec();
-        say(&format!("cannot execute {:?} in the guest: {error}", command.get_program()));
+        let why = words_of(&error);
+        say(&format!("cannot execute {:?} in the guest: {why}", command.get_program()));
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         std::process::exit(if missing { 127 } else { 126 });
     }

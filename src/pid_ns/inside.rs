@@ -14,6 +14,7 @@ use super::{Failure, NOT_SET_UP, files};
 use crate::kernel::Error;
 use crate::kernel::namespaces::{self, Capability, Kind};
 use crate::kernel::subgroups::Entrance;
+use crate::words::words_of;
 
 /// Variables that name sockets and files of the host, or speak of a process that this is not.
 const NOT_INHERITED: [&str; 12] = [
@@ -123,5 +124,6 @@ fn give_up_capabilities(options: &Options) -> Result<(), Error> {
 fn execute(mut command: Command) -> Failure {
     let error = command.exec();
     let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-    Failure { text: format!("cannot execute {:?}: {error}", command.get_program()), status }
+    let why = words_of(&error);
+    Failure { text: format!("cannot execute {:?}: {why}", command.get_program()), status }
 }

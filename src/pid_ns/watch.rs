@@ -10,6 +10,7 @@ use super::{Failure, say};
 use crate::kernel::poll::Poll;
 use crate::kernel::reap::{self, ExitStatus};
 use crate::kernel::signals::Signals;
+use crate::words::words_of;
 
 /// How often an init that cannot hear yet is asked again.
 const SOON: Duration = Duration::from_millis(50);
@@ -118,7 +119,8 @@ fn tell_ready() {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let told = UnixDatagram::unbound().and_then(|socket| socket.send_to(b"READY=1", &path));
     if let Err(error) = told {
-        say(&format!("cannot tell {} that the guest runs: {error}", path.display()));
+        let why = words_of(&error);
+        say(&format!("cannot tell {} that the guest runs: {why}", path.display()));
     }
 }
 

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::message::{Failure, Request};
 use super::wire;
+use crate::words::words_of;
 
 /// Why there is no answer, or not the one that was wanted.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub enum ClientError {
     #[error("the supervisor closed the connection before it answered")]
     HungUp,
     /// A system call failed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), words_of(source))]
     System {
         /// The socket.
         path: PathBuf,

@@ -13,6 +13,8 @@ use nix::sys::socket::{
 };
 use nix::unistd::{Gid, Uid, chown};
 
+use crate::words::words_of;
+
 /// Connections that the kernel keeps for us until we accept them.
 const BACKLOG: i32 = 128;
 
@@ -30,7 +32,7 @@ pub enum BindError {
         dir: PathBuf,
     },
     /// A system call failed.
-    #[error("{}: {call}: {source}", path.display())]
+    #[error("{}: {call}: {}", path.display(), words_of(source))]
     System {
         /// What was attempted.
         call: &'static str,

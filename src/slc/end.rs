@@ -9,7 +9,7 @@ use crate::pid_ns::enter::NoEntry;
 use crate::protocol::client::ClientError;
 use crate::protocol::message::Listing;
 use crate::protocol::{Failure, Request};
-use crate::unit_file::words_of;
+use crate::words::words_of;
 
 /// The exit status, documented in `slc --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) enum Failed {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// Standard output could not be written.
-    #[error("standard output: {0}")]
+    #[error("standard output: {}", words_of(.0))]
     Output(io::Error),
     /// Only root may do this.
     #[error("{}", NoEntry::NotRoot)]

@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Diagnostic;
-use super::files::{Trust, words_of};
+use super::files::Trust;
 use super::instances::Making;
 use super::parse_bytes;
 use super::parts::Parts;
 use super::survey::{Found, Survey};
 use crate::supervision::unit::Unit;
+use crate::words::words_of;
 
 /// Where unit files are when nobody says otherwise: the distribution's, the operator's, and those
 /// of this boot.

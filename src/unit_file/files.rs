@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode, makedev};
 use nix::unistd::geteuid;
 
 use super::{MAX_FILE_BYTES, too_large};
+use crate::words::words_of;
 
 /// What a file holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,7 +69,8 @@ pub(super) fn read(dir: &File, path: &Path, trust: Trust) -> Result<Content, Str
     let name = path.file_name().unwrap_or_default();
     let opened = openat(dir, name, flags, Mode::empty());
     let file = opened.map(File::from).map_err(|errno| cannot_open(path, &errno.into()))?;
-    let metadata = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
+    let metadata =
+        file.metadata().map_err(|error| format!("cannot be examined: {}", words_of(&error)))?;
     if !metadata.is_file() {
         return if is_null(&metadata) {
             Ok(Content::Masked)
@@ -115,7 +117,7 @@ fn stranger(metadata: &Metadata) -> Option<(u32, u32)> {
 }
 
 fn read_all(mut file: File, expected: u64) -> Result<Vec<u8>, String> {
-    let failed = |error: io::Error| format!("cannot be read: {error}");
+    let failed = |error: io::Error| format!("cannot be read: {}", words_of(&error));
     // One byte more than there should be: a read that leaves it free has reached the end.
     let mut bytes = vec![0; usize::try_from(expected).unwrap_or(0) + 1];
     let count = match file.read(&mut bytes) {
@@ -149,10 +151,4 @@ fn cannot_open(path: &Path, error: &io::Error) -> String {
         }
         _ => format!("cannot be opened: {}", words_of(error)),
     }
-}
-
-/// The standard library's words without the number, which says nothing to people.
-pub(crate) fn words_of(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

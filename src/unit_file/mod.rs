@@ -61,7 +61,6 @@ pub use directory::{
     BadUnit, Directories, Loaded, Lookup, OPERATORS, TemplateFile, Unreadable, inspect_directory,
     read_directory,
 };
-pub(crate) use files::words_of;
 pub(crate) use keys::nearest_of;
 pub use keys::{About, about};
 pub use parts::Parts;

@@ -80,6 +80,7 @@ fn a_program_that_is_no_supervisor_is_refused_and_the_supervisor_goes_on() {
         let answer = house.slc(&["upgrade", path]);
         assert_eq!(answer.code, Some(1), "{answer:?}");
         assert!(answer.err.contains(why) && answer.err.contains(path), "{answer:?}");
+        assert!(!answer.err.contains("os error"), "{answer:?}");
     }
     assert_eq!(house.supervisor(), supervisor);
     assert_eq!(sleeper(&house, "sleeper"), process);

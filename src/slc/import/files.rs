@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::import::{File, OtherService, RunDirectory, Systemd};
+use crate::words::words_of;
 
 /// Where systemd looks for units, in the order in which they count (systemd.unit(5)).
 const PLACES: &[&str] = &[
@@ -48,7 +49,7 @@ const MOST: u64 = 1024 * 1024;
 /// # Errors
 /// What is wrong with it, with its path.
 pub(super) fn read(path: &Path) -> Result<File, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let failed = |error: std::io::Error| format!("{}: {}", path.display(), words_of(&error));
     let mut bytes = Vec::new();
     let opened = Opened::open(path).map_err(failed)?;
     if !opened.metadata().map_err(failed)?.is_file() {
@@ -110,7 +111,8 @@ fn is_for_instances(files: &[File]) -> bool {
 /// It cannot be read.
 pub(super) fn with_place(path: &Path) -> Result<(File, String), String> {
     let file = read(path)?;
-    let whole = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+    let whole =
+        path.canonicalize().map_err(|error| format!("{}: {}", path.display(), words_of(&error)))?;
     let place = whole.parent().unwrap_or(Path::new("/"));
     Ok((file, text_of(place)?))
 }
@@ -129,11 +131,12 @@ const MOST_FILES: usize = 500;
 /// # Errors
 /// It cannot be read.
 pub(super) fn run_directory(path: &Path) -> Result<RunDirectory, String> {
-    let whole = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+    let whole =
+        path.canonicalize().map_err(|error| format!("{}: {}", path.display(), words_of(&error)))?;
     let mut source =
         RunDirectory { name: file_name(&whole)?, path: text_of(&whole)?, files: Vec::new() };
     let listed = |dir: &Path| -> Result<Vec<PathBuf>, String> {
-        let failed = |error: std::io::Error| format!("{}: {error}", dir.display());
+        let failed = |error: std::io::Error| format!("{}: {}", dir.display(), words_of(&error));
         let entries = std::fs::read_dir(dir).map_err(failed)?;
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
