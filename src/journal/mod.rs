@@ -58,11 +58,12 @@ pub struct Options {
     #[arg(long, value_name = "DIR", default_value = "/var/log/treeward")]
     pub log_dir: PathBuf,
     /// Bytes of one log file
-    #[arg(long, value_name = "BYTES", default_value_t = 10 * 1024 * 1024)]
+    #[arg(long, value_name = "BYTES", default_value_t = 10 * 1024 * 1024, value_parser = bytes,
+          allow_negative_numbers = true)]
     pub log_size: u64,
     /// Log files of one unit, the newest included
-    #[arg(long, value_name = "COUNT", default_value_t = 5,
-          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = files_of_one,
+          allow_negative_numbers = true)]
     pub log_count: u32,
     /// Serve a syslog socket as well; without PATH it is /dev/log
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "/dev/log")]
@@ -70,6 +71,15 @@ pub struct Options {
     /// The cgroup above all units, as /proc/PID/cgroup shows it
     #[arg(long, value_name = "CGROUP", default_value = "/treeward/services", hide = true)]
     pub services_cgroup: String,
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a whole number of bytes is expected, such as 10485760".to_owned())
+}
+
+fn files_of_one(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok().filter(|count| (1..=1000).contains(count));
+    count.ok_or_else(|| "a whole number from 1 to 1000 is expected".to_owned())
 }
 
 /// Why the log lane cannot run.

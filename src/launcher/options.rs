@@ -48,10 +48,11 @@ pub struct Options {
     #[arg(long)]
     pub under_init: bool,
     /// How many services may be starting at once; 0 means no limit [default: 4 for each processor]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count, allow_negative_numbers = true)]
     pub max_starting: Option<usize>,
     /// When going down takes longer than this, everything that is left is killed
-    #[arg(long, value_name = "SECONDS", default_value_t = 90)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = seconds,
+          allow_negative_numbers = true)]
     pub shutdown_timeout: u64,
     /// Where the last runs of persistent timers are kept over boots
     #[arg(long, value_name = "DIR", default_value = "/var/lib/treeward")]
@@ -67,10 +68,43 @@ pub struct Options {
     pub lane: journal::Options,
 }
 
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a whole number is expected, such as 8, or 0 for no limit".to_owned())
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a whole number of seconds is expected, such as 90".to_owned())
+}
+
 /// They are listed with colons between them, as in `PATH`.
 fn directory(text: &str) -> Result<PathBuf, String> {
     if text.contains(':') {
         return Err("a colon cannot stand in the path of a unit directory".to_owned());
     }
     Ok(PathBuf::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::Options;
+
+    #[test]
+    fn a_wrong_number_is_answered_with_what_is_expected() {
+        for (option, wrong, expected) in [
+            ("--log-size", &["x", "10M", "-1", "1.5"][..], "a whole number of bytes is expected"),
+            ("--log-count", &["x", "0", "1001", "-1"], "a whole number from 1 to 1000 is expected"),
+            ("--max-starting", &["x", "-1"], "a whole number is expected"),
+            ("--shutdown-timeout", &["x", "-1", "1.5"], "a whole number of seconds is expected"),
+        ] {
+            for value in wrong {
+                let parsed = Options::try_parse_from(["service-launcher", option, value]);
+                let said = parsed.unwrap_err().to_string();
+                let given = format!("invalid value '{value}' for '{option}");
+                assert!(said.contains(&given) && said.contains(expected), "{said}");
+            }
+            assert!(Options::try_parse_from(["service-launcher", option, "7"]).is_ok());
+        }
+    }
 }

@@ -53,6 +53,8 @@ pub(super) struct Options {
     pub(super) emergency: bool,
     pub(super) check: Check,
     pub(super) debug: bool,
+    /// A shutdown timeout that is no number of seconds; the usual one counts.
+    pub(super) wrong_timeout: Option<OsString>,
     /// Words that mean nothing here.
     pub(super) unknown: Vec<OsString>,
 }
@@ -69,6 +71,7 @@ impl Default for Options {
             emergency: false,
             check: Check::Auto,
             debug: false,
+            wrong_timeout: None,
             unknown: Vec::new(),
         }
     }
@@ -163,9 +166,7 @@ impl Options {
         if let Some(seconds) = value.to_str().and_then(|text| text.parse().ok()) {
             self.shutdown_timeout = seconds;
         } else {
-            let mut word = OsString::from("shutdown-timeout=");
-            word.push(value);
-            self.unknown.push(word);
+            self.wrong_timeout = Some(value);
         }
     }
 }
@@ -247,10 +248,15 @@ mod tests {
     #[test]
     fn words_that_mean_nothing_are_kept_and_harm_nothing() {
         let options = read("a \"b", &["quiet", "-x", "--what", "--shutdown-timeout=soon", "--"]);
-        let unknown = ["quiet", "-x", "--what", "shutdown-timeout=soon", "--"];
+        let unknown = ["quiet", "-x", "--what", "--"];
+        let wrong_timeout = Some("soon".into());
         assert_eq!(
             options,
-            Options { unknown: unknown.map(OsString::from).into(), ..Options::default() }
+            Options {
+                unknown: unknown.map(OsString::from).into(),
+                wrong_timeout,
+                ..Options::default()
+            }
         );
     }
 

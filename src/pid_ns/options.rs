@@ -176,7 +176,8 @@ pub struct Options {
     pub stop_command: Option<String>,
 
     /// How long the guest may take to end before it is killed, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds,
+        allow_negative_numbers = true)]
     pub stop_timeout: Duration,
 
     /// The guest's init and its arguments

@@ -1,12 +1,15 @@
 //! What can be said on the command line.
 
+mod values;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::protocol::{SOCKET, Who};
 use crate::unit_file::signal;
+use values::{count, required, seconds, who};
 
 const AFTER_HELP: &str = "\
 Exit status:
@@ -34,7 +37,8 @@ pub(super) struct Args {
     socket: Option<PathBuf>,
 
     /// How long to wait for an answer [default: 10; orders wait as long as it takes]
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds,
+          allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
 
     /// When to use colours
@@ -435,7 +439,8 @@ pub(super) struct Wanted {
     #[arg(long, short)]
     pub follow: bool,
     /// How many of the last lines
-    #[arg(long, short = 'n', default_value_t = 100, value_name = "COUNT")]
+    #[arg(long, short = 'n', default_value_t = 100, value_name = "COUNT", value_parser = count,
+          allow_negative_numbers = true)]
     pub lines: usize,
     /// How to show them
     #[arg(long, short, default_value = "short", value_name = "FORMAT")]
@@ -452,22 +457,6 @@ pub(super) enum Format {
     Short,
     /// One JSON object in a line
     Json,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || "a number of seconds above 0 is expected, such as 2 or 0.5".to_owned();
-    let seconds = text.parse().map_err(|_| wrong())?;
-    let time = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    if time.is_zero() { Err(wrong()) } else { Ok(time) }
-}
-
-/// Only a reload makes sense without a unit.
-fn required(units: Arg) -> Arg {
-    units.required(true)
-}
-
-fn who(text: &str) -> Result<Who, String> {
-    Who::from_word(text).ok_or_else(|| "expected are: all, main, or a PID".to_owned())
 }
 
 #[cfg(test)]

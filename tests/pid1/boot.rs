@@ -188,11 +188,19 @@ fn a_hostname_file_may_be_wrong_in_every_way() {
 #[test]
 fn words_of_the_kernel_command_line_that_come_as_arguments_are_told_only_for_debugging() {
     let mut machine = Machine::boot(&Scene {
-        arguments: &["--debug", "splash", "BOOT_IMAGE=/vmlinuz", "\u{1b}[2J"],
+        arguments: &[
+            "--debug",
+            "splash",
+            "BOOT_IMAGE=/vmlinuz",
+            "\u{1b}[2J",
+            "--shutdown-timeout=soon",
+        ],
         ..Scene::default()
     });
     machine.wait_to_say("passed over: splash");
     machine.wait_to_say("passed over: BOOT_IMAGE=/vmlinuz");
     machine.wait_to_say("passed over: \\x1b[2J");
+    // What is meant for it and makes no sense is told in any case.
+    machine.wait_to_say("shutdown-timeout=soon: a whole number of seconds is expected; it is 90");
     assert_eq!(machine.end_by(Signal::SIGUSR1), Signal::SIGINT);
 }

@@ -61,6 +61,17 @@ fn times_are_above_zero() {
 }
 
 #[test]
+fn a_wrong_number_of_lines_is_answered_with_what_is_expected() {
+    for text in ["x", "-3", "1.5", ""] {
+        let said =
+            Args::try_parse_from(["slc", "journal", "-n", text, "a"]).unwrap_err().to_string();
+        let given = format!("invalid value '{text}' for '--lines");
+        assert!(said.contains("a whole number is expected, such as 20"), "{said}");
+        assert!(said.contains(&given) || text.is_empty(), "{said}");
+    }
+}
+
+#[test]
 fn options_for_all_commands_may_stand_behind_the_command() {
     let args = Args::parse_from(["slc", "stop", "a", "--socket", "/s", "--timeout", "2"]);
     assert_eq!(args.socket().to_str(), Some("/s"));
