@@ -353,4 +353,23 @@ mod tests {
         let tree = shown.lines().filter(|line| line.contains("─ "));
         assert!(tree.map(|line| line.chars().count()).all(|width| width <= 70), "{shown}");
     }
+
+    #[test]
+    fn what_is_deeper_than_there_is_room_for_is_no_sibling() {
+        let style = Style { width: Some(18), ..style() };
+        let mut status = nginx();
+        status.processes = 5;
+        let deep = |(pid, depth)| process(pid, depth, 2_000, "sh");
+        status.tree = [(1, 0), (2, 3), (3, 4), (4, 6), (5, 1)].map(deep).into();
+        let shown = render(&status, &[], &style);
+        let tree = "
+  └─ 1              2 s  sh
+     │     ├─ 2     2 s  sh
+     │     ├─ +1 3  2 s  sh
+     │     └─ +3 4  2 s  sh
+     └─ 5           2 s  sh
+  (+N: N levels deeper than there is room for)
+";
+        assert!(shown.contains(tree), "{shown}");
+    }
 }

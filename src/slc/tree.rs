@@ -8,11 +8,18 @@ use crate::supervision::status::{ProcessStatus, StateWord};
 /// Draws the tree: branches and PID, age, command line, and what is special. `count` is how many
 /// processes there are; those that were not described are counted at the end.
 pub(super) fn render(out: &mut String, tree: &[ProcessStatus], count: u64, style: &Style) {
-    let branches = branches(tree, deepest(style));
+    let deepest = deepest(style);
+    let branches = branches(tree, deepest);
     let rows: Vec<(String, String)> = tree
         .iter()
         .zip(&branches)
-        .map(|(process, branch)| (format!("{branch}{}", pids_of(process)), span(process.age, 2)))
+        .map(|(process, branch)| {
+            let further = match beyond(process, deepest) {
+                0 => String::new(),
+                levels => format!("+{levels} "),
+            };
+            (format!("{branch}{further}{}", pids_of(process)), span(process.age, 2))
+        })
         .collect();
     let widest = |column: fn(&(String, String)) -> &String| {
         rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0)
@@ -30,6 +37,9 @@ pub(super) fn render(out: &mut String, tree: &[ProcessStatus], count: u64, style
             style.paint(&notes, if process.main { "32" } else { "33" }),
         );
     }
+    if tree.iter().any(|process| beyond(process, deepest) > 0) {
+        out.push_str("  (+N: N levels deeper than there is room for)\n");
+    }
     let more = count.saturating_sub(tree.len() as u64);
     if more > 0 && !tree.is_empty() {
         let _ = writeln!(out, "  and {more} more");
@@ -44,10 +54,15 @@ fn pids_of(process: &ProcessStatus) -> String {
     }
 }
 
-/// The greatest depth that is drawn; what is deeper stands there, too. Half of a terminal is left
-/// for ages and commands, and more than forty steps would not fit on any screen.
+/// The greatest depth that is drawn; what is deeper stands there, too, and says by how much. Half of
+/// a terminal is left for ages and commands, and more than forty steps would not fit on any screen.
 fn deepest(style: &Style) -> usize {
     style.width.map_or(40, |width| (width / 2 / 3).clamp(1, 40))
+}
+
+/// How many levels below the deepest that is drawn.
+fn beyond(process: &ProcessStatus, deepest: usize) -> usize {
+    usize::try_from(process.depth).unwrap_or(usize::MAX).saturating_sub(deepest)
 }
 
 /// What stands before each PID. The tree comes as it is walked, so a process is the last of its
