@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Launcher;
 use super::chores::Chore;
-use super::describe::Clocks;
 use crate::kernel::wall_timer::WallTimer;
 use crate::kernel::{clock, files};
 use crate::supervision::activation::{Guard, Trigger};
@@ -113,14 +112,22 @@ impl Timers {
         self.counting.get(name)?.iter().filter_map(|counting| counting.due.wall(now)).min()
     }
 
+    /// What the wall clock said when a start of a unit began. The clock of now tells it only where
+    /// nobody has asked after that start before: it may have been set since.
+    fn wall_of(&self, name: &UnitName, began: Moment, now: Both) -> Millis {
+        match self.began.get(name) {
+            Some(known) if known.monotonic == began => known.wall,
+            Some(_) | None => now.wall.saturating_sub(now.monotonic.saturating_sub(began)),
+        }
+    }
+
     /// When the last start of a unit began, on both clocks. Who asks first after a start settles what
     /// the wall clock said.
     fn began(&mut self, name: &UnitName, began: Moment, now: Both) -> Both {
         match self.began.get(name) {
             Some(known) if known.monotonic == began => *known,
             Some(_) | None => {
-                let ago = now.monotonic.saturating_sub(began);
-                let began = Both { wall: now.wall.saturating_sub(ago), monotonic: began };
+                let began = Both { wall: self.wall_of(name, began, now), monotonic: began };
                 self.began.insert(name.clone(), began);
                 began
             }
@@ -307,13 +314,13 @@ impl Launcher {
 
     /// Every timer there is.
     pub(super) fn timer_statuses(&self) -> Vec<TimerStatus> {
-        let (now, clocks) = (both(clock::monotonic_ms()), Clocks::now());
+        let now = both(clock::monotonic_ms());
         let mut all = Vec::new();
         for (name, service) in self.supervisor.services() {
             let timers = service.unit().activation.as_deref().map(|it| it.timers.as_slice());
             let counting = self.timers.counting.get(name);
             let run = self.timers.runs.get(name).filter(|run| !run.never);
-            let began = service.began().map(|began| clocks.wall(began));
+            let began = service.began().map(|began| self.timers.wall_of(name, began, now));
             let known = match (began, run) {
                 (None, Some(run)) => run.result.clone(),
                 (Some(_), _) if !service.word().is_alive() => result(service),
@@ -340,5 +347,23 @@ fn result(service: &Service) -> String {
     match service.why() {
         why if why.is_empty() => service.last_exit().map(|it| it.to_string()).unwrap_or_default(),
         why => why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_run_was_when_the_clock_of_then_said() {
+        let mut timers = Timers::new(Path::new("/nonexistent")).unwrap();
+        let name = UnitName::new("job").unwrap();
+        let at = |wall, monotonic| Both { wall, monotonic };
+        let began = timers.began(&name, 1_000, at(500_000, 1_200));
+        assert_eq!(began, at(499_800, 1_000));
+        // The clock was set forward since, or ran on while the machine was suspended.
+        assert_eq!(timers.wall_of(&name, 1_000, at(9_000_000, 2_000)), 499_800);
+        // Nobody has asked after a later start yet.
+        assert_eq!(timers.wall_of(&name, 1_900, at(9_000_000, 2_000)), 8_999_900);
     }
 }
