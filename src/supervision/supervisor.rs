@@ -434,12 +434,13 @@ impl Supervisor {
 fn reload_is_possible(service: &Service) -> Result<(), Refusal> {
     use super::unit::Reload;
     match (service.state(), service.unit().reload.as_deref()) {
+        // Said before all else, for scripts tell what does not run from what cannot be done.
+        (_, _) if service.life().is_none() => Err(Refusal::NotRunning),
         (_, None) => Err(Refusal::NoReload),
         (State::Up { .. }, Some(Reload::Signal(_))) if service.main_pid().is_none() => {
             Err(Refusal::NoMain)
         }
         (State::Up { .. }, Some(_)) => Ok(()),
-        (_, Some(_)) if service.life().is_none() => Err(Refusal::NotRunning),
         (_, Some(_)) => Err(Refusal::NotUp(service.word())),
     }
 }
