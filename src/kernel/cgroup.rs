@@ -39,9 +39,15 @@ const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
 /// # Errors
 /// When `/proc` cannot be read, or no mount of cgroup2 shows the caller's cgroup (ENODEV).
 pub fn find_root() -> Result<PathBuf, Error> {
-    let is_root = |root: &Path| root.join(SERVICES).is_dir() || is_delegated(root);
+    let is_root = |root: &Path| is_tree(root) || is_delegated(root);
     root_for(&cgroup2_mounts()?, &own_cgroup()?, is_root)
         .ok_or_else(|| Error::new("find", "a mount of cgroup2 with our own cgroup", Errno::ENODEV))
+}
+
+/// Whether there is a tree at this directory.
+#[must_use]
+pub fn is_tree(root: &Path) -> bool {
+    root.join(SERVICES).is_dir()
 }
 
 /// Whether systemd gave this cgroup away to be divided: then a process that it started in a
@@ -342,11 +348,17 @@ impl Tree {
     /// Removes what is empty of this tree. What is not empty, the caller's own cgroup among it,
     /// stays.
     pub fn remove(&self) {
+        self.remove_rooms();
+        let _ = remove_dir_if_there(&self.root);
+    }
+
+    /// The same, but for the root.
+    pub fn remove_rooms(&self) {
         let services = self.services_path();
         for group in directories(&services).unwrap_or_default() {
             let _ = remove_dir_if_there(&services.join(group));
         }
-        for dir in [services, self.root.join(SUPERVISOR), self.root.clone()] {
+        for dir in [services, self.root.join(SUPERVISOR)] {
             let _ = remove_dir_if_there(&dir);
         }
     }

@@ -42,12 +42,13 @@ mod records;
 mod reload;
 mod timers;
 mod token;
+mod traces;
 mod upgrade;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::console::{self, Flush};
@@ -87,6 +88,7 @@ use records::Records;
 use reload::Readers;
 use timers::Timers;
 use token::Token;
+use traces::Traces;
 
 /// Why the supervisor cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -218,13 +220,26 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 
 impl Launcher {
     fn new(options: Options) -> Result<Self, Error> {
-        let run_dir = options.lane.run_dir.clone();
         files::raise_nofile_limit();
+        let directories = Directories::of(options.units.clone());
+        directories.must_be_readable().map_err(Error::NoUnits)?;
+        let group = options.group.as_deref().map(group_id).transpose()?;
         let root = match &options.cgroup_root {
             Some(root) => root.clone(),
             None => cgroup::find_root().map_err(Error::NoCgroup)?,
         };
-        let tree = Tree::open(&root).map_err(Error::NoCgroup)?;
+        let traces = Traces::before(&options.lane.run_dir, &root);
+        Self::at(&root, directories, group, options).inspect_err(|_| traces.remove())
+    }
+
+    fn at(
+        root: &Path,
+        directories: Directories,
+        group: Option<u32>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let run_dir = options.lane.run_dir.clone();
+        let tree = Tree::open(root).map_err(Error::NoCgroup)?;
         files::secure_dir(&run_dir)?;
         let (tree, locks) = locks::take(&run_dir, tree)?;
         reap::set_subreaper()?;
@@ -233,7 +248,6 @@ impl Launcher {
         tree.enter_supervisor()?;
         let controllers = tree.enable_controllers();
         let how = spawn::probe(&tree);
-        let group = options.group.as_deref().map(group_id).transpose()?;
         let listener = Listener::bind(&run_dir.join("control.sock"), group)?;
         let notifications =
             NotifySocket::open(&run_dir.join("notify"), lane::keeper(&run_dir), lane::KEPT)?;
@@ -243,7 +257,6 @@ impl Launcher {
         let groups = tree.groups()?;
         let chores = Chores::new()?;
         heap::leave_the_rest();
-        let directories = Directories::of(options.units.clone());
         chores.add(Chore::MakeGroups {
             directories: directories.clone(),
             tree: tree.clone(),

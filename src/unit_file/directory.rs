@@ -1,11 +1,12 @@
 //! All unit files of the unit directories. A file that cannot be read or used is reported under
 //! its name and never stands in the way of another.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Diagnostic;
-use super::files::Trust;
+use super::files::{self, Trust};
 use super::instances::Making;
 use super::parse_bytes;
 use super::parts::Parts;
@@ -163,6 +164,24 @@ impl Directories {
 
     pub(super) fn all(&self) -> impl Iterator<Item = (&Path, Presence)> {
         self.dirs.iter().map(|(dir, presence)| (dir.as_path(), *presence))
+    }
+
+    /// Whether all directories can be read, without a look at what they hold.
+    ///
+    /// # Errors
+    /// The first directory that cannot be read.
+    pub fn must_be_readable(&self) -> Result<(), Unreadable> {
+        self.all().try_for_each(|(dir, presence)| self.open(dir, presence).map(drop))
+    }
+
+    /// One of the directories; `None` where it is missing and need not be there.
+    pub(super) fn open(&self, dir: &Path, presence: Presence) -> Result<Option<File>, Unreadable> {
+        match files::open_directory(dir, self.trust) {
+            Err(why) if presence == Presence::Optional && why.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            opened => opened.map(Some).map_err(|why| Unreadable { dir: dir.to_owned(), why }),
+        }
     }
 
     /// Reads all units. `asked` names instances that are to be made though no file names them.

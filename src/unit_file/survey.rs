@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::diagnostic::Diagnostic;
-use super::directory::{Directories, Presence, Unreadable};
+use super::directory::{Directories, Unreadable};
 use super::files::{self, Content, stem};
 use super::parts::{Parts, Role, Text, template_of};
 
@@ -69,15 +69,10 @@ impl<'d> Survey<'d> {
             misnamed: Vec::new(),
         };
         for (path, presence) in directories.all() {
-            let unreadable = |why| Unreadable { dir: path.to_owned(), why };
-            match files::open_directory(path, directories.trust) {
-                Err(error)
-                    if presence == Presence::Optional
-                        && error.kind() == io::ErrorKind::NotFound => {}
-                opened => {
-                    survey.open.push(Open { path, file: opened.map_err(unreadable)? });
-                    survey.list().map_err(unreadable)?;
-                }
+            if let Some(file) = directories.open(path, presence)? {
+                survey.open.push(Open { path, file });
+                let listed = survey.list();
+                listed.map_err(|why| Unreadable { dir: path.to_owned(), why })?;
             }
         }
         survey.add_unsaved();

@@ -11,7 +11,9 @@ use nix::unistd::Pid;
 use treeward::supervision::status::StateWord;
 
 use crate::daemons::{SLEEPER, assert_stopped, sleeper};
-use crate::house::{House, PATIENCE, Process, SECOND, copy_program, eventually, program};
+use crate::house::{
+    House, PATIENCE, Process, SECOND, cgroups_below, copy_program, eventually, program,
+};
 
 /// One that takes half a second to be stopped.
 const STUBBORN: &str = "\
@@ -264,6 +266,51 @@ fn a_second_supervisor_of_the_same_cgroups_refuses_and_the_first_goes_on() {
     assert!(said.contains("looks after the services in this cgroup"), "{said}");
     assert!(said.contains(&house.supervisor().pid.to_string()), "it names the first: {said}");
     assert_eq!(sleeper(&house, "sleeper"), process);
+}
+
+#[test]
+fn one_that_cannot_begin_leaves_nothing_that_was_not_there_before() {
+    let mut house = House::vacant(&[("sleeper", SLEEPER)]);
+    let root = house.arguments().pop().expect("--cgroup-root");
+    fs::create_dir(house.path("open")).expect("mkdir");
+    fs::set_permissions(house.path("open"), fs::Permissions::from_mode(0o777)).expect("chmod");
+    let refused = |house: &House, options: &[(&str, &str)], why: &str| {
+        let mut arguments = house.arguments();
+        for (option, value) in options {
+            let at = arguments.iter().position(|word| word == option).expect("the option");
+            arguments[at + 1] = (*value).to_owned();
+        }
+        let launcher =
+            Command::new(env!("CARGO_BIN_EXE_service-launcher")).args(arguments).output();
+        let launcher = launcher.expect("service-launcher");
+        let said = String::from_utf8_lossy(&launcher.stderr);
+        assert_eq!(launcher.status.code(), Some(1), "{said}");
+        assert!(said.contains(why) && !said.contains("os error"), "{said}");
+        assert!(!house.path("deep").exists(), "{said}");
+    };
+    let path = |name: &str| house.path(name).to_str().expect("UTF-8").to_owned();
+    let (open, run, long) = (path("open"), path("run"), "x".repeat(108));
+    let (deep, too_long) = (path("deep/er"), path(&format!("deep/{long}")));
+    let own = format!("{root}/own");
+    refused(&house, &[("--run-dir", &deep), ("--units", &open)], "everybody may write to it");
+    // A path that no socket has room for is noticed when nearly all is made.
+    refused(&house, &[("--run-dir", &too_long)], "bind: File name too long");
+    assert_eq!(cgroups_below(root.as_ref()), [""; 0].map(PathBuf::from));
+    refused(
+        &house,
+        &[("--run-dir", &too_long), ("--cgroup-root", &own)],
+        "bind: File name too long",
+    );
+    assert_eq!(cgroups_below(root.as_ref()), [""; 0].map(PathBuf::from));
+    // Nor does it take anything from one that was there first.
+    house.launch();
+    let process = sleeper(&house, "sleeper");
+    refused(&house, &[("--run-dir", &deep)], "looks after the services in this cgroup");
+    refused(&house, &[("--run-dir", &run), ("--cgroup-root", &own)], "already running");
+    assert!(!PathBuf::from(&own).exists());
+    refused(&house, &[("--units", &open)], "everybody may write to it");
+    assert_eq!(sleeper(&house, "sleeper"), process);
+    house.slc_done(&["restart", "sleeper"]);
 }
 
 #[test]
