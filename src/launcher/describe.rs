@@ -118,6 +118,7 @@ impl Launcher {
             triggered_by: service.triggered_by(),
             kind: unit.kind.word().to_owned(),
             start: service.starts(),
+            hooks_are_numbered: unit.hooks.take_numbers(),
             first_pid: life.and_then(Life::first_pid),
             leaf: leaf.map(|leaf| leaf.path().display().to_string()),
             status_text: life.map(|life| life.words().status_text.clone()).unwrap_or_default(),

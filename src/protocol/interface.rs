@@ -184,6 +184,7 @@ fn status(full: bool) -> Status {
         triggered_by: full.then(text),
         kind: text(),
         start: 1,
+        hooks_are_numbered: true,
         first_pid: full.then_some(1),
         leaf: full.then(text),
         status_text: text(),

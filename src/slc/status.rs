@@ -138,11 +138,13 @@ fn facts(status: &Status) -> Vec<(&'static str, String)> {
 
 fn start(status: &Status) -> String {
     let wanted = if status.summary.wanted { "" } else { ", not wanted up" };
+    // Who reads "number 2" would take it for a second start.
+    let hooks = if status.hooks_are_numbered { ", hooks included" } else { "" };
     match (status.start, status.summary.restarts) {
         (0, _) => format!("never{wanted}"),
-        (number, 0) => format!("number {number}{wanted}"),
-        (number, 1) => format!("number {number}, 1 restart{wanted}"),
-        (number, restarts) => format!("number {number}, {restarts} restarts{wanted}"),
+        (number, 0) => format!("number {number}{hooks}{wanted}"),
+        (number, 1) => format!("number {number}{hooks}, 1 restart{wanted}"),
+        (number, restarts) => format!("number {number}{hooks}, {restarts} restarts{wanted}"),
     }
 }
 
@@ -221,6 +223,7 @@ mod tests {
             triggered_by: Some("a connection to *:80".into()),
             kind: "auto".into(),
             start: 3,
+            hooks_are_numbered: false,
             first_pid: None,
             leaf: Some("/sys/fs/cgroup/treeward/services/nginx/3".into()),
             status_text: "5 requests\r\nfake: line".into(),
@@ -326,6 +329,13 @@ mod tests {
   Last stop  3 processes gone in 12 ms
 "
         );
+    }
+
+    #[test]
+    fn a_number_that_hooks_have_moved_on_says_so() {
+        let status = Status { hooks_are_numbered: true, ..nginx() };
+        let line = "  Start      number 3, hooks included, 2 restarts\n";
+        assert!(render(&status, &[], &style()).contains(line));
     }
 
     #[test]

@@ -25,6 +25,12 @@ impl Hooks {
     pub fn has_before_up(&self) -> bool {
         !self.start_pre.is_empty() || !self.start_post.is_empty()
     }
+
+    /// Whether any has a leaf of its own, and so the number of one.
+    #[must_use]
+    pub fn take_numbers(&self) -> bool {
+        !self.start_pre.is_empty() || !self.stop_post.is_empty()
+    }
 }
 
 /// One command.

@@ -171,6 +171,10 @@ pub struct Status {
     pub kind: String,
     /// The number of the last start; 0 before the first.
     pub start: u64,
+    /// Whether `start_pre` and `stop_post` commands take such numbers, too, so that it is no count
+    /// of starts.
+    #[serde(default)]
+    pub hooks_are_numbered: bool,
     /// The first process of this start while it lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_pid: Option<u32>,

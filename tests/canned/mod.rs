@@ -93,6 +93,7 @@ fn status(name: &str, state: StateWord) -> Status {
         triggered_by: None,
         kind: "auto".into(),
         start: 1,
+        hooks_are_numbered: false,
         first_pid: None,
         leaf: None,
         status_text: String::new(),

@@ -46,6 +46,8 @@ fn hooks_run_in_order_as_the_units_user_and_their_output_is_in_its_log() {
     house.launch();
     house.wait_state("web", StateWord::Up, PATIENCE);
     let before = house.processes("web");
+    let status = house.slc_done(&["status", "web"]);
+    assert!(status.contains("  Start      number 3, hooks included\n"), "{status}");
     // The program writes after it counts as up.
     assert!(eventually(PATIENCE, || lines(&house, "order").len() == 4));
     house.wait_for_log("web", "said by pre");
