@@ -126,6 +126,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("dlmalloc::", &["kernel/heap.rs"]),
     ("clap_complete::", &["slc/completions.rs"]),
     ("clap_mangen::", &["slc/man.rs"]),
+    ("unicode_width::", &["slc/style.rs"]),
 ];
 
 /// The files that may hold unsafe code.

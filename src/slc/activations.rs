@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::end::{End, Failed, put};
-use super::style::{Style, clean, span, state_color};
+use super::style::{Style, clean, columns_of, pad, span, state_color};
 use super::{Supervisor, to_json};
 use crate::protocol::Request;
 use crate::protocol::message::Activations;
@@ -86,12 +86,12 @@ fn table(
     }
     let width = |column: usize| {
         let texts = rows.iter().filter_map(|(row, _)| row.get(column));
-        let widest = texts.map(|text| text.chars().count()).max().unwrap_or(0);
+        let widest = texts.map(|text| columns_of(text)).max().unwrap_or(0);
         widest.max(header[column].chars().count())
     };
     let widths: Vec<usize> = (0..header.len() - 1).map(width).collect();
     let mut out = String::new();
-    let cell = |text: &str, width: usize| format!("{text:width$}  ");
+    let cell = |text: &str, width: usize| pad(text, width) + "  ";
     for (title, width) in header.iter().zip(&widths) {
         out.push_str(&style.paint(&cell(title, *width), "1"));
     }
@@ -139,6 +139,26 @@ LISTENS ON  NAME  SOCKET     UNIT      STATE
 "
         );
         assert_eq!(render_sockets(&[], &style()), "no sockets\n");
+    }
+
+    #[test]
+    fn wide_letters_stand_in_columns() {
+        let path = |path: &str, unit: &str| PathStatus {
+            unit: unit.into(),
+            path: path.into(),
+            condition: "exists".into(),
+            watched: true,
+            state: StateWord::Down,
+        };
+        let shown = render_paths(&[path("/srv/服务", "web"), path("/srv", "db")], &style());
+        assert_eq!(
+            shown,
+            "\
+PATH       WHEN IT  WATCH      UNIT  STATE
+/srv/服务  exists   starts it  web   down
+/srv       exists   starts it  db    down
+"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::args::Color;
 use crate::journal;
@@ -58,13 +59,16 @@ impl Style {
             return Cow::Borrowed(text);
         };
         let room = width.saturating_sub(used).max(8);
-        match text.char_indices().nth(room) {
-            None => Cow::Borrowed(text),
-            Some(_) => {
-                let end = text.char_indices().nth(room - 1).map_or(text.len(), |(at, _)| at);
-                Cow::Owned(format!("{}…", &text[..end]))
-            }
+        if columns_of(text) <= room {
+            return Cow::Borrowed(text);
         }
+        let mut taken = 0;
+        let past = text.char_indices().find(|(_, letter)| {
+            taken += letter.width().unwrap_or(0);
+            taken >= room
+        });
+        let end = past.map_or(text.len(), |(at, _)| at);
+        Cow::Owned(format!("{}…", &text[..end]))
     }
 
     /// A time in the local zone: `2026-11-22 20:10:36`.
@@ -102,6 +106,18 @@ pub const fn state_color(state: StateWord) -> &'static str {
         StateWord::Failed => "1;31",
         StateWord::Down => "2",
     }
+}
+
+/// The columns that a text takes on a terminal, where a letter of Chinese or Japanese takes two.
+#[must_use]
+pub fn columns_of(text: &str) -> usize {
+    text.width()
+}
+
+/// Text with blanks behind it, up to so many columns.
+#[must_use]
+pub fn pad(text: &str, columns: usize) -> String {
+    format!("{text}{:1$}", "", columns.saturating_sub(columns_of(text)))
 }
 
 /// Every text that a service, a unit or a path may have a say in goes through here before people
@@ -152,6 +168,7 @@ pub fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// The columns of the terminal.
 fn columns() -> Option<usize> {
     let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
     Some(usize::from(width.0)).filter(|width| *width > 0)
@@ -173,7 +190,7 @@ fn local_zone() -> TimeZone {
 mod tests {
     use jiff::tz::TimeZone;
 
-    use super::{Style, bytes, clean, span};
+    use super::{Style, bytes, clean, pad, span};
 
     fn style(width: Option<usize>) -> Style {
         Style { color: false, width, now: 0, zone: TimeZone::UTC }
@@ -210,10 +227,23 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_by_characters_and_only_on_a_terminal() {
+    fn text_is_cut_by_columns_and_only_on_a_terminal() {
         assert_eq!(style(None).fit("äöüäöüäöüäöü", 0), "äöüäöüäöüäöü");
         assert_eq!(style(Some(12)).fit("äöüäöüäöüäöü", 0), "äöüäöüäöüäöü");
         assert_eq!(style(Some(12)).fit("äöüäöüäöüäöü", 2), "äöüäöüäöü…");
+        assert_eq!(style(Some(12)).fit("数据库服务器", 0), "数据库服务器");
+        assert_eq!(style(Some(12)).fit("数据库服务器", 1), "数据库服务…");
+        assert_eq!(style(Some(12)).fit("数据库服务器", 2), "数据库服…");
+        // A letter with its accent behind it is one.
+        assert_eq!(style(Some(12)).fit(&"e\u{301}".repeat(12), 0), "e\u{301}".repeat(12));
+    }
+
+    #[test]
+    fn columns_hold_wide_letters() {
+        assert_eq!(
+            (pad("服务", 6), pad("ab", 6), pad("abc", 2)),
+            ("服务  ".into(), "ab    ".into(), "abc".into())
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::Place;
 use super::end::{End, Failed, put};
-use super::style::{Style, clean};
+use super::style::{Style, clean, columns_of, pad};
 use super::unit_dirs::directories;
 use super::{Supervisor, to_json};
 use crate::protocol::Request;
@@ -76,7 +76,7 @@ fn render(templates: &[TemplateFile], style: &Style) -> String {
     };
     let rows: Vec<[String; 4]> = templates.iter().map(row).collect();
     let widths: [usize; 3] = std::array::from_fn(|column| {
-        let widest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widest = rows.iter().map(|row| columns_of(&row[column])).max().unwrap_or(0);
         widest.max(HEADER[column].len())
     });
     let mut out = String::new();
@@ -84,7 +84,8 @@ fn render(templates: &[TemplateFile], style: &Style) -> String {
         let [name, parameters, instances, description] = row;
         let [w_name, w_parameters, w_instances] = widths;
         let line = format!(
-            "{name:w_name$}  {parameters:w_parameters$}  {instances:w_instances$}  {description}"
+            "{name:w_name$}  {}  {instances:w_instances$}  {description}",
+            pad(parameters, w_parameters),
         );
         let line = line.trim_end();
         // Writing to a String cannot fail.
