@@ -161,8 +161,8 @@ impl Launcher {
 
     fn plan_asked(&mut self, id: CallId, wish: Wish, intent: Intent, peer: Peer) {
         if intent == Intent::CarryOut {
-            let of = wish.only.join(" ");
-            log::info!("reload {of} asked for by pid {} (user {})", peer.pid, peer.uid);
+            let only: String = wish.only.iter().map(|unit| format!(" {unit}")).collect();
+            log::info!("reload{only} asked for by pid {} (user {})", peer.pid, peer.uid);
         }
         let (call, sight) = (Some(id), sight_of(peer));
         self.read_units_for(Reader { call, wish, intent, sight });
@@ -265,7 +265,7 @@ impl Launcher {
         let order = order_of(verb);
         let names = self.names(units)?;
         let (pid, uid) = (peer.pid, peer.uid);
-        log::info!("{verb:?} {} asked for by pid {pid} (user {uid})", units.join(" "));
+        log::info!("{} {} asked for by pid {pid} (user {uid})", order.word(), units.join(" "));
         let mut waiting = Waiting { order, items: Vec::new(), open: 0 };
         for name in names {
             self.note_order(&name, Asked { order, pid, uid, at: clock::wall_ms() });

@@ -59,12 +59,7 @@ impl Launcher {
     fn last_order(&self, name: &UnitName, clocks: Clocks) -> String {
         let Some(orders) = self.asked_by.get(name) else { return String::new() };
         let Asked { order, pid, uid, at } = orders.last;
-        let word = match order {
-            Order::Start => "start",
-            Order::Stop => "stop",
-            Order::Restart => "restart",
-            Order::Reload => "reload",
-        };
+        let word = order.word();
         let ago = Span(clocks.wall.saturating_sub(at));
         format!("{word} by pid {pid} of user {uid}, {ago} ago")
     }

@@ -94,7 +94,7 @@ fn a_start_that_was_waiting_goes_on_waiting_through_an_upgrade_and_a_kill() {
     let waiting = slc_in_background(&house, &["start", "slow"]);
     // Each supervisor is asked before it goes: who waits has to find the next one first.
     let asked = |house: &House, times| {
-        let count = || house.read("launcher.log").matches("Start slow asked for by").count();
+        let count = || house.read("launcher.log").matches("start slow asked for by").count();
         assert!(eventually(PATIENCE, || count() == times), "{}", house.read("launcher.log"));
         house.wait_state("slow", StateWord::Starting, PATIENCE);
     };
