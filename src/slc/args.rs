@@ -27,22 +27,25 @@ Environment:
   TREEWARD_SOCKET  the control socket, instead of /run/treeward/control.sock
   NO_COLOR         no colours unless --color=always";
 
+/// What all commands take stands behind what a command takes itself.
+const LAST: usize = 100;
+
 /// Starts, stops and shows services.
 #[derive(Debug, Parser)]
 #[command(name = "slc", version, after_long_help = AFTER_HELP, max_term_width = 100)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Args {
     /// The control socket [default: $TREEWARD_SOCKET or /run/treeward/control.sock]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, display_order = LAST, value_name = "PATH")]
     socket: Option<PathBuf>,
 
     /// How long to wait for an answer [default: 10; orders wait as long as it takes]
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds,
+    #[arg(long, global = true, display_order = LAST + 1, value_name = "SECONDS", value_parser = seconds,
           allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
 
     /// When to use colours
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, display_order = LAST + 2, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
 
     #[command(subcommand)]

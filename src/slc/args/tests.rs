@@ -16,6 +16,19 @@ fn every_command_has_an_example() {
 }
 
 #[test]
+fn the_help_of_a_command_begins_with_its_own_options() {
+    let mut args = Args::command();
+    args.build();
+    for command in args.get_subcommands_mut() {
+        let help = command.render_help().to_string();
+        let place = |option: &str| help.find(&format!("      {option} "));
+        let own = ["--json", "--units <DIR>", "--template", "--log-dir <PATH>"];
+        let last = own.iter().filter_map(|option| place(option)).max();
+        assert!(place("--socket <PATH>") > last, "{help}");
+    }
+}
+
+#[test]
 fn signals_are_those_of_unit_files() {
     let number = |text: &str| match Args::try_parse_from([
         "slc", "kill", "nginx", "--signal", text,
