@@ -168,7 +168,10 @@ fn an_unreachable_and_a_silent_supervisor_are_told_apart() {
     let _silent = Listener::bind(&dir.path().join("silent"), None).unwrap();
     let (code, _, err) = slc("silent", &["stop", "nginx", "--timeout", "0.2"]);
     assert_eq!(code, 6);
-    assert!(err.contains("no answer") && err.ends_with("within 0.2 s\n"), "{err}");
+    let order = "within 0.2 s; the order may still be carried out: slc status nginx shows it\n";
+    assert!(err.contains("no answer") && err.ends_with(order), "{err}");
+    let (code, _, err) = slc("silent", &["list", "--timeout", "0.2"]);
+    assert!(code == 6 && err.ends_with("within 0.2 s\n"), "{err}");
 }
 
 #[test]
@@ -267,6 +270,15 @@ fn journal_says_which_directory_is_missing() {
         let path = missing.display();
         assert_eq!(err, format!("slc: no such directory: {path}; name it by --log-dir\n"));
     }
+}
+
+#[test]
+fn a_unit_directory_that_is_missing_can_be_named() {
+    let mut slc = Command::new(env!("CARGO_BIN_EXE_slc"));
+    slc.args(["--socket", "/nonexistent/sock", "list", "--templates", "--units", "/nonexistent"]);
+    let said = "slc: cannot read the unit directory /nonexistent: No such file or directory; name \
+                another by --units\n";
+    assert_eq!(ended(slc.output().unwrap()), (1, String::new(), said.to_owned()));
 }
 
 /// Scenario C1.

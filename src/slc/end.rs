@@ -1,14 +1,16 @@
 //! How slc ends: what is written, and which exit status follows.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::Supervisor;
 use super::style::clean;
 use crate::pid_ns::enter::NoEntry;
 use crate::protocol::client::ClientError;
-use crate::protocol::message::Listing;
+use crate::protocol::message::{Listing, Versioned};
 use crate::protocol::{Failure, Request};
+use crate::supervision::name::UnitName;
 use crate::words::words_of;
 
 /// The exit status, documented in `slc --help`.
@@ -46,6 +48,14 @@ pub(super) enum Failed {
     /// The supervisor said no, or nothing.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// An order took too long, or the supervisor hangs: that cannot be told apart.
+    #[error("{error}; the order may still be carried out: slc status {} shows it", units.join(" "))]
+    Late {
+        /// That there was no answer.
+        error: ClientError,
+        /// Of whom.
+        units: Vec<String>,
+    },
     /// Standard output could not be written.
     #[error("standard output: {}", words_of(.0))]
     Output(io::Error),
@@ -69,7 +79,7 @@ pub(super) enum Failed {
         source: io::Error,
     },
     /// A unit directory could not be read.
-    #[error(transparent)]
+    #[error("{0}; name another by --units")]
     Units(#[from] crate::unit_file::Unreadable),
     /// A file could not be read, written or renamed.
     #[error("{}: {}", path.display(), words_of(source))]
@@ -132,6 +142,7 @@ impl Failed {
     fn end(&self) -> End {
         let error = match self {
             Self::Client(error) => error,
+            Self::Late { error, .. } => error,
             Self::NotRoot => return End::Denied,
             Self::File { source, .. } | Self::Log { source, .. }
                 if source.kind() == io::ErrorKind::PermissionDenied =>
@@ -219,8 +230,23 @@ fn diagnostic_of(supervisor: &Supervisor, unit: &str) -> Option<String> {
     if let Some(mask) = listing.masked.iter().find(|mask| mask.name == unit) {
         return Some(format!("it is masked by {}, a link to /dev/null", mask.link));
     }
-    let problem = listing.problems.into_iter().find(|problem| problem.name == unit)?;
+    let Some(problem) = listing.problems.into_iter().find(|problem| problem.name == unit) else {
+        let file = unread(supervisor, unit)?;
+        return Some(format!("{}: not read yet; slc reload takes it in", file.display()));
+    };
     Some(format!("its file could not be used:\n{}", problem.text))
+}
+
+/// The file of a unit that the supervisor does not know: it came after the last reload.
+fn unread(supervisor: &Supervisor, unit: &str) -> Option<PathBuf> {
+    // What is no name could lead anywhere.
+    let name = UnitName::new(unit).ok()?;
+    let Versioned { version } = supervisor.ask(&Request::Version).ok()?;
+    let dirs = version.units.split(':').rev();
+    let mut files = dirs.flat_map(|dir| {
+        ["yml", "yaml"].map(|ending| Path::new(dir).join(format!("{name}.{ending}")))
+    });
+    files.find(|file| file.is_file())
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ pub(super) fn run(supervisor: &Supervisor, verb: Verb, order: &Order) -> Result<
     let asked_at = wall_ms();
     let answer: Outcomes = match supervisor.order(&request) {
         Err(ClientError::HungUp) => give_again(supervisor, verb, order, asked_at)?,
+        Err(error @ ClientError::Silent { .. }) => {
+            return Err(Failed::Late { error, units: order.units.clone() });
+        }
         answer => answer?,
     };
     if !order.json {

@@ -34,7 +34,8 @@ pub(super) fn run(
             .iter()
             .map(|status| render(status, &last_lines(&status.log, LOG_LINES, &plain), style))
             .collect();
-        put(&shown.join("\n"))?;
+        let joined = shown.join("\n");
+        put(if shown.is_empty() { "no services\n" } else { &joined })?;
     }
     let mut states = answer.services.iter().map(|status| status.summary.state);
     let well = |state: StateWord| state.is_alive() || state == StateWord::Done;

@@ -150,6 +150,22 @@ fn limits_change_in_place_and_go_in_place_also_over_a_kill() {
 }
 
 #[test]
+fn a_unit_that_was_not_read_yet_is_no_riddle() {
+    let house = House::new(&[]);
+    assert_eq!(house.slc_done(&["status"]), "no services\n");
+    house.write_unit("new", SLEEPER);
+    let answer = house.slc(&["start", "new"]);
+    let file = house.path("units/new.yml");
+    let said = format!(
+        "slc: no such unit: new\nslc: {}: not read yet; slc reload takes it in\n",
+        file.display()
+    );
+    assert_eq!((answer.code, answer.err), (Some(4), said));
+    house.slc_done(&["reload"]);
+    house.wait_state("new", StateWord::Up, PATIENCE);
+}
+
+#[test]
 fn policy_and_times_count_at_once_also_after_the_supervisor_was_killed() {
     let patient = "command: [sh, -c, \"trap '' TERM; echo deaf; while :; do sleep 0.1; done\"]\n";
     let never = "command: sleep 1000\nrestart: always\nrestart_delay: 1h\nrestart_max_delay: 1h\n";
