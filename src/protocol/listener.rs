@@ -18,6 +18,9 @@ use crate::words::words_of;
 /// Connections that the kernel keeps for us until we accept them.
 const BACKLOG: i32 = 128;
 
+/// The longest path of a socket in bytes: `sun_path` with the NUL that ends it.
+const LONGEST: usize = 107;
+
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -30,6 +33,17 @@ pub enum BindError {
     UnsafeDirectory {
         /// The directory of the socket.
         dir: PathBuf,
+    },
+    /// The kernel has no room for this path (unix(7)).
+    #[error(
+        "{}: the path of this socket may have {most} bytes, and has {}; choose a shorter --run-dir",
+        path.display(), path.as_os_str().len()
+    )]
+    TooLong {
+        /// The socket.
+        path: PathBuf,
+        /// How long it may be.
+        most: usize,
     },
     /// A system call failed.
     #[error("{}: {call}: {}", path.display(), words_of(source))]
@@ -110,6 +124,11 @@ impl Listener {
     pub fn bind(path: &Path, group: Option<u32>) -> Result<Self, BindError> {
         check_directory(path)?;
         let fresh = fresh_name(path);
+        let (length, of_fresh) = (path.as_os_str().len(), fresh.as_os_str().len());
+        if of_fresh > LONGEST {
+            let most = LONGEST.saturating_sub(of_fresh - length);
+            return Err(BindError::TooLong { path: path.to_owned(), most });
+        }
         // A leftover of a supervisor that was killed between bind and rename.
         let _ = fs::remove_file(&fresh);
         let listener = prepare(&fresh, group).and_then(|socket| {
