@@ -95,9 +95,9 @@ fn begin(arguments: Vec<OsString>) -> Options {
     panic::set_hook(Box::new(|defect| log::error!("a defect: {defect}")));
     log::info!("init {} begins", env!("CARGO_PKG_VERSION"));
     problems.into_iter().chain(opened.err()).for_each(|problem| log::error!("{problem}"));
-    if let Some(value) = &options.wrong_timeout {
-        let (value, left) = (clean(value.as_encoded_bytes()), options.shutdown_timeout);
-        log::warn!("shutdown-timeout={value}: a whole number of seconds is expected; it is {left}");
+    for options::Wrong { name, value, expected } in &options.wrong {
+        let value = clean(value.as_encoded_bytes());
+        log::warn!("{name}={value}: {expected} is expected; it is passed over");
     }
     for word in &options.unknown {
         log::debug!("passed over: {}", clean(word.as_encoded_bytes()));

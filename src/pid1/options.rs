@@ -21,6 +21,15 @@ const PASSED_ON: [&str; 10] = [
     "syslog",
 ];
 
+/// The settings that are numbers, from the least to the greatest, and what is expected of them. A
+/// supervisor that is passed another one does not begin, and the machine would not come up for it.
+const NUMBERS: [(&str, u64, u64, &str); 4] = [
+    ("log-size", 0, u64::MAX, "a whole number of bytes"),
+    ("log-count", 1, 1000, "a whole number from 1 to 1000"),
+    ("max-starting", 0, u64::MAX, "a whole number"),
+    ("shutdown-timeout", 0, u64::MAX, "a whole number of seconds"),
+];
+
 /// How long the services may take to go down, in seconds.
 const SHUTDOWN_TIMEOUT: u64 = 90;
 
@@ -53,10 +62,19 @@ pub(super) struct Options {
     pub(super) emergency: bool,
     pub(super) check: Check,
     pub(super) debug: bool,
-    /// A shutdown timeout that is no number of seconds; the usual one counts.
-    pub(super) wrong_timeout: Option<OsString>,
+    /// Settings that cannot be used; what would count without them does.
+    pub(super) wrong: Vec<Wrong>,
     /// Words that mean nothing here.
     pub(super) unknown: Vec<OsString>,
+}
+
+/// A setting whose value is no number, or none that there may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) name: &'static str,
+    pub(super) value: OsString,
+    /// What is expected.
+    pub(super) expected: &'static str,
 }
 
 impl Default for Options {
@@ -71,7 +89,7 @@ impl Default for Options {
             emergency: false,
             check: Check::Auto,
             debug: false,
-            wrong_timeout: None,
+            wrong: Vec::new(),
             unknown: Vec::new(),
         }
     }
@@ -148,6 +166,14 @@ impl Options {
     }
 
     fn set(&mut self, name: &[u8], value: OsString) {
+        let number = value.to_str().and_then(|text| text.parse().ok());
+        let meant = NUMBERS.into_iter().find(|(known, ..)| known.as_bytes() == name);
+        if let Some((name, least, greatest, expected)) = meant
+            && !number.is_some_and(|number| (least..=greatest).contains(&number))
+        {
+            self.wrong.push(Wrong { name, value, expected });
+            return;
+        }
         if let Some(known) = PASSED_ON.into_iter().find(|known| known.as_bytes() == name) {
             self.passed_on.retain(|(other, _)| *other != known);
             self.passed_on.push((known, value));
@@ -158,15 +184,7 @@ impl Options {
             b"fstab" => self.fstab = value.into(),
             b"hostname-file" => self.hostname_file = value.into(),
             b"console" => self.console = Some(value.into()),
-            _ => self.set_timeout(value),
-        }
-    }
-
-    fn set_timeout(&mut self, value: OsString) {
-        if let Some(seconds) = value.to_str().and_then(|text| text.parse().ok()) {
-            self.shutdown_timeout = seconds;
-        } else {
-            self.wrong_timeout = Some(value);
+            _ => self.shutdown_timeout = number.unwrap_or(SHUTDOWN_TIMEOUT),
         }
     }
 }
@@ -247,17 +265,26 @@ mod tests {
 
     #[test]
     fn words_that_mean_nothing_are_kept_and_harm_nothing() {
-        let options = read("a \"b", &["quiet", "-x", "--what", "--shutdown-timeout=soon", "--"]);
-        let unknown = ["quiet", "-x", "--what", "--"];
-        let wrong_timeout = Some("soon".into());
-        assert_eq!(
-            options,
-            Options {
-                unknown: unknown.map(OsString::from).into(),
-                wrong_timeout,
-                ..Options::default()
-            }
-        );
+        let options = read("a \"b", &["quiet", "-x", "--what", "--"]);
+        let unknown = ["quiet", "-x", "--what", "--"].map(OsString::from).into();
+        assert_eq!(options, Options { unknown, ..Options::default() });
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_told_and_not_passed_on() {
+        let kernel =
+            "treeward.log-size=10M treeward.log-count=0 treeward.max-starting=8 treeward.units=/u";
+        let options = read(kernel, &["--max-starting=-1", "--shutdown-timeout=soon"]);
+        let wrong: Vec<_> = options.wrong.iter().map(|it| (it.name, it.value.to_str())).collect();
+        let wanted = [
+            ("log-size", "10M"),
+            ("log-count", "0"),
+            ("max-starting", "-1"),
+            ("shutdown-timeout", "soon"),
+        ];
+        assert_eq!(wrong, wanted.map(|(name, value)| (name, Some(value))));
+        let passed = [("max-starting", "8".into()), ("units", "/u".into())];
+        assert_eq!((&options.passed_on[..], options.shutdown_timeout), (&passed[..], 90));
     }
 
     #[test]

@@ -194,6 +194,7 @@ fn words_of_the_kernel_command_line_that_come_as_arguments_are_told_only_for_deb
             "BOOT_IMAGE=/vmlinuz",
             "\u{1b}[2J",
             "--shutdown-timeout=soon",
+            "--log-size=10M",
         ],
         ..Scene::default()
     });
@@ -201,6 +202,7 @@ fn words_of_the_kernel_command_line_that_come_as_arguments_are_told_only_for_deb
     machine.wait_to_say("passed over: BOOT_IMAGE=/vmlinuz");
     machine.wait_to_say("passed over: \\x1b[2J");
     // What is meant for it and makes no sense is told in any case.
-    machine.wait_to_say("shutdown-timeout=soon: a whole number of seconds is expected; it is 90");
+    machine.wait_to_say("shutdown-timeout=soon: a whole number of seconds is expected");
+    machine.wait_to_say("log-size=10M: a whole number of bytes is expected; it is passed over");
     assert_eq!(machine.end_by(Signal::SIGUSR1), Signal::SIGINT);
 }
