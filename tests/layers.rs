@@ -56,7 +56,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "std::process",
         ],
     ),
-    // The log lane knows what a unit's name is, and nothing else of the rules.
+    // The log lane knows what a unit's name is, and nothing else of the rules; of the doors it asks
+    // who sent a datagram and whose cgroup that is, and nothing else.
     (
         "journal",
         &[
@@ -64,7 +65,16 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "supervision::supervisor",
             "supervision::status",
             "supervision::unit::",
-            "crate::kernel",
+            "kernel::{",
+            "kernel::cgroup::",
+            "kernel::leaf",
+            "kernel::spawn",
+            "kernel::reap",
+            "kernel::process",
+            "kernel::files",
+            "kernel::fifos",
+            "kernel::signals",
+            "kernel::poll",
             "crate::launcher",
             "crate::unit_file",
             "crate::protocol",

@@ -234,7 +234,7 @@ impl Lane {
     }
 
     fn read_syslog(&mut self) -> Load {
-        let Some(syslog) = &self.syslog else {
+        let Some(syslog) = &mut self.syslog else {
             return Load::Nothing;
         };
         for taken in 0..SYSLOG_TURN {

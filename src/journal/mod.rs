@@ -25,6 +25,7 @@ mod follow;
 mod lane;
 pub mod lines;
 mod log_file;
+mod owners;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod reader;

@@ -2,8 +2,9 @@
 
 use super::clean::clean;
 use super::lines::{CUT_MARK, LINE_MAX, stamp_lines};
+use super::owners::unit_of;
 use super::reader::Line;
-use super::syslog::{text_of, unit_of};
+use super::syslog::text_of;
 
 const STAMP: &[u8] = b"2026-11-22T19:48:51.123Z ";
 

@@ -3,12 +3,12 @@
 //! Only datagram clients are served; a stream client gets EPROTOTYPE and tries datagrams, as
 //! syslog(3) of all C libraries does at first.
 //!
-//! The sender is asked for at once by its process id (SCM_CREDENTIALS, unix(7)). One that has
-//! ended by then is not guessed at from earlier messages, because its id may have been reused:
-//! its lines go to `syslog.log` and name the id.
+//! Who the sender is the kernel tells: [`Owners`] knows whose cgroup it is in, or was. Where that is
+//! not known any more it is not guessed at, because a process id may have been reused: such lines
+//! go to `syslog.log` and name the id.
 
 use std::borrow::Cow;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
@@ -16,20 +16,17 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials};
-use nix::sys::socket::{recvmsg, setsockopt, sockopt};
+use nix::sys::socket::UnixAddr;
 
-use crate::supervision::name::UnitName;
-
-/// The log of everything that comes from no unit.
-const COMMON_LOG: &str = "syslog";
+use super::owners::{COMMON_LOG, Owners};
+use crate::kernel::senders;
 
 /// The bound socket; removes its name at the end.
 pub(super) struct Syslog {
     socket: UnixDatagram,
     path: PathBuf,
     inode: u64,
-    services: String,
+    owners: Owners,
 }
 
 /// One datagram.
@@ -37,7 +34,7 @@ pub(super) struct Message<'a> {
     /// Whose log it goes to.
     pub(super) log: Rc<str>,
     text: &'a [u8],
-    gone: Option<i32>,
+    gone: Option<u32>,
 }
 
 impl Message<'_> {
@@ -60,7 +57,7 @@ impl Syslog {
     pub(super) fn bind(path: &Path, services: &str) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         // Before the name exists: a datagram that is sent earlier would not tell its sender.
-        setsockopt(&socket, sockopt::PassCred, &true)?;
+        senders::ask(&socket)?;
         socket.set_nonblocking(true)?;
         let address = UnixAddr::new(path)?;
         match nix::sys::socket::bind(socket.as_raw_fd(), &address) {
@@ -72,29 +69,16 @@ impl Syslog {
         }
         let inode = std::fs::symlink_metadata(path)?.ino();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-        let services = services.trim_end_matches('/').to_owned();
-        Ok(Self { socket, path: path.to_owned(), inode, services })
+        Ok(Self { socket, path: path.to_owned(), inode, owners: Owners::new(services) })
     }
 
     /// Takes the next datagram, `None` when there is none now.
-    pub(super) fn receive<'a>(&self, buffer: &'a mut [u8]) -> Option<Message<'a>> {
-        let (count, pid) = {
-            let mut space = nix::cmsg_space!(UnixCredentials);
-            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-            let mut parts = [IoSliceMut::new(buffer)];
-            let fd = self.socket.as_raw_fd();
-            let got = recvmsg::<UnixAddr>(fd, &mut parts, Some(&mut space), flags).ok()?;
-            let pid = got.cmsgs().ok()?.find_map(|message| match message {
-                ControlMessageOwned::ScmCredentials(sender) => Some(sender.pid()),
-                _ => None,
-            });
-            (got.bytes, pid.unwrap_or(0))
-        };
-        let text = text_of(&buffer[..count]);
-        let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup"));
-        let unit = cgroup.as_ref().ok().and_then(|text| unit_of(text, &self.services));
-        let gone = cgroup.is_err().then_some(pid);
-        Some(Message { log: unit.unwrap_or(COMMON_LOG).into(), text, gone })
+    pub(super) fn receive<'a>(&mut self, buffer: &'a mut [u8]) -> Option<Message<'a>> {
+        let (count, sender) = senders::receive(&self.socket, buffer).ok()?;
+        let known = self.owners.log_of(&sender);
+        let gone = known.is_none().then_some(sender.pid);
+        let log = known.unwrap_or_else(|| COMMON_LOG.into());
+        Some(Message { log, text: text_of(&buffer[..count]), gone })
     }
 }
 
@@ -126,14 +110,6 @@ fn remove_dead(path: &Path) -> io::Result<()> {
         Ok(()) => Err(io::Error::other("another process serves it")),
         Err(error) => Err(error),
     }
-}
-
-/// The unit whose leaf the text of a /proc/PID/cgroup names.
-pub(super) fn unit_of<'a>(cgroup: &'a str, services: &str) -> Option<&'a str> {
-    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let below = path.strip_prefix(services)?.strip_prefix('/')?;
-    let (unit, _leaf) = below.split_once('/')?;
-    UnitName::new(unit).is_ok().then_some(unit)
 }
 
 /// Takes off `<PRI>`, `Mon dd hh:mm:ss ` and what ends a datagram; each may be missing.
@@ -170,7 +146,7 @@ fn without_date(text: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::{text_of, unit_of};
+    use super::text_of;
 
     #[test]
     fn priority_and_date_are_taken_off_where_they_are() {
@@ -188,23 +164,6 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(text_of(datagram.as_bytes()), text.as_bytes(), "{datagram:?}");
-        }
-    }
-
-    #[test]
-    fn only_a_leaf_below_the_services_names_a_unit() {
-        let services = "/treeward/services";
-        for (path, unit) in [
-            ("0::/treeward/services/web/3\n", Some("web")),
-            ("1:name=systemd:/\n0::/treeward/services/web/3/inner\n", Some("web")),
-            ("0::/treeward/services/web\n", None),
-            ("0::/treeward/servicesX/web/3\n", None),
-            ("0::/treeward/supervisor\n", None),
-            ("1:cpu:/treeward/services/web/3\n", None),
-            ("0::/other/treeward/services/web/3\n", None),
-            ("", None),
-        ] {
-            assert_eq!(unit_of(path, services), unit, "{path:?}");
         }
     }
 }

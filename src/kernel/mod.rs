@@ -5,14 +5,14 @@
 //! | door | behind it |
 //! |---|---|
 //! | [`cgroup`], [`leaf`], [`tree_kill`] | the cgroup tree: finding it, one leaf of it, ending a leaf |
-//! | [`membership`] | which cgroup a process is in, and where that is on disk |
+//! | [`membership`], [`cgroup_ids`] | which cgroup a process is in, and where that is on disk |
 //! | [`accounting`] | what a cgroup uses, and what it may use |
 //! | [`executable`], [`env_file`] | what a start will find, looked at before |
 //! | [`program`], [`spawn`], [`report`] | what is started, the start itself, what became of it |
 //! | [`reap`], [`pidfd`], [`process`] | the dead, the identified, and how the living look |
 //! | [`poll`], [`leaf_events`], [`signals`], [`clock`], [`wall_timer`], [`path_watch`] | waiting, and what wakes the waiter |
 //! | [`sockets`], [`kept`] | sockets for services, and keeping them open over our own end |
-//! | [`notify_socket`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
+//! | [`notify_socket`], [`senders`], [`fifos`], [`custody`] | datagrams and output from processes, and keeping it open |
 //! | [`probe`], [`file_watch`] | whether somebody answers, and whether a file was written to |
 //! | [`files`] | locks, directories that can be trusted, small files |
 //! | [`mounts`], [`swap`], [`machine`], [`processes`] | what process 1 sets up and takes down |
@@ -22,6 +22,7 @@
 
 pub mod accounting;
 pub mod cgroup;
+pub mod cgroup_ids;
 mod child_memory;
 mod child_sockets;
 pub mod clock;
@@ -51,6 +52,7 @@ pub mod program;
 pub mod reap;
 pub mod replace;
 pub mod report;
+pub mod senders;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;

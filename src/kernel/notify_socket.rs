@@ -1,18 +1,15 @@
 //! A datagram socket that any process may write to, and that knows who did.
 
 use std::fs;
-use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::PassCred;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, setsockopt};
-use nix::unistd::close;
+use nix::sys::socket::{MsgFlags, recv};
 
-use super::{Error, pidfd, sys};
+use super::{Error, pidfd, senders, sys};
 
 /// The most bytes of a message that are kept.
 const MAX_MESSAGE: usize = 4096;
@@ -20,15 +17,6 @@ const MAX_MESSAGE: usize = 4096;
 /// The most empty datagrams that are passed over in one look, so that a flood of them cannot hold
 /// up the caller.
 const MAX_EMPTY: usize = 64;
-
-/// The type of the control message that carries a pidfd (linux/socket.h); libc has none.
-const SCM_PIDFD: i32 = 4;
-
-/// Room for everything the kernel may send along: credentials, as many descriptors as fit into
-/// one message (253), and the pidfd, which comes last and is lost when there is no room for it.
-fn control_buffer() -> Vec<u8> {
-    nix::cmsg_space!(nix::sys::socket::UnixCredentials, [RawFd; 253], RawFd)
-}
 
 /// A datagram and who sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,12 +83,10 @@ impl NotifySocket {
         let prepare = || {
             fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
             socket.socket.set_nonblocking(true)?;
-            setsockopt(&socket.socket, PassCred, &true)?;
+            senders::ask(&socket.socket)?;
             Ok(())
         };
         prepare().map_err(|e: std::io::Error| Error::io("prepare the socket", path, &e))?;
-        // Kernels before 6.5 refuse; then the process id has to do.
-        let _ = sys::pass_pidfd(socket.socket.as_fd());
         Ok(socket)
     }
 
@@ -127,46 +113,9 @@ impl NotifySocket {
 
     fn peek_one(&self) -> Result<Message, Errno> {
         let mut text = vec![0; MAX_MESSAGE];
-        let mut control = control_buffer();
-        let mut parts = [IoSliceMut::new(&mut text)];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_PEEK;
-        let fd = self.socket.as_raw_fd();
-        let received = recvmsg::<()>(fd, &mut parts, Some(&mut control), flags)?;
-        let mut pid = 0;
-        let mut cgroup_id = None;
-        for message in received.cmsgs().into_iter().flatten() {
-            match message {
-                ControlMessageOwned::ScmCredentials(sender) => {
-                    pid = u32::try_from(sender.pid()).unwrap_or(0);
-                }
-                ControlMessageOwned::ScmRights(attached) => close_all(&attached),
-                ControlMessageOwned::Unknown(other) => {
-                    if let Some(process) = as_pidfd(&other) {
-                        cgroup_id = pidfd::cgroup_id_of_raw(process);
-                        close_all(&[process]);
-                    }
-                }
-                _ => {}
-            }
-        }
-        let length = received.bytes;
+        let (length, sender) = senders::peek(&self.socket, &mut text)?;
         text.truncate(length);
-        Ok(Message { pid, cgroup_id, text })
-    }
-}
-
-fn as_pidfd(message: &nix::sys::socket::UnknownCmsg) -> Option<RawFd> {
-    let header = &message.cmsg_header;
-    let is_one = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == SCM_PIDFD;
-    let bytes = is_one.then_some(&message.data_bytes)?.first_chunk::<4>()?;
-    // A negative number says why there is no descriptor.
-    Some(RawFd::from_ne_bytes(*bytes)).filter(|fd| *fd >= 0)
-}
-
-/// Closes descriptors that the kernel gave us a moment ago and that nobody else knows of.
-fn close_all(fds: &[RawFd]) {
-    for fd in fds {
-        let _ = close(*fd);
+        Ok(Message { pid: sender.pid, cgroup_id: sender.cgroup_id, text })
     }
 }
 

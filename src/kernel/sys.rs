@@ -120,6 +120,25 @@ pub(super) fn pass_pidfd(socket: BorrowedFd) -> Result<(), Errno> {
     Errno::result(done).map(drop)
 }
 
+/// open_by_handle_at(2) of a directory of kernfs, such as a cgroup, by its id. `dir` is any directory
+/// of the same file system. Needs CAP_DAC_READ_SEARCH; ESTALE when there is none of that id.
+pub(super) fn open_kernfs_node(dir: BorrowedFd, id: u64) -> Result<OwnedFd, Errno> {
+    /// The head of libc's `file_handle`, and what follows it (linux/exportfs.h, FILEID_KERNFS).
+    #[repr(C)]
+    struct Handle {
+        bytes: libc::c_uint,
+        kind: libc::c_int,
+        id: [u8; 8],
+    }
+    let mut handle = Handle { bytes: 8, kind: 0xfe, id: id.to_ne_bytes() };
+    let flags = libc::O_PATH | libc::O_CLOEXEC;
+    let pointer = (&raw mut handle).cast::<libc::file_handle>();
+    // SAFETY: the handle is as long as its head says, and outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_open_by_handle_at, dir.as_raw_fd(), pointer, flags) };
+    // SAFETY: what comes back is a new descriptor that nobody else knows of.
+    Errno::result(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
 /// swapon(2).
 pub(super) fn swap_on(path: &CStr, flags: i32) -> Result<(), Errno> {
     // SAFETY: a C string and an integer.
