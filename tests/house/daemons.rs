@@ -22,6 +22,8 @@ pub struct Daemon<'a> {
     pub main_may_be_unknown: bool,
     /// The fewest processes it has once it is settled.
     pub at_least: usize,
+    /// Whether it executes itself anew when it is reloaded, and forks into the background again.
+    pub forks_on_reload: bool,
     pub after_kill: AfterKill,
     /// A command in the house's namespaces that makes the daemon work, so that it has something
     /// to log, and the text that the command then prints.
@@ -49,6 +51,7 @@ impl Daemon<'_> {
             is_main: |_| true,
             main_may_be_unknown: false,
             at_least: 1,
+            forks_on_reload: false,
             after_kill: AfterKill::StartedAgain,
             use_it: None,
             logs,
@@ -70,6 +73,9 @@ impl Daemon<'_> {
         }
         house.wait_for_log(self.name, self.logs);
 
+        if self.forks_on_reload {
+            self.reload(&house);
+        }
         self.kill_main(&house);
         self.stop(&house);
 
@@ -104,6 +110,16 @@ impl Daemon<'_> {
                 && tree_is_whole(status)
         });
         main.expect("seen just now")
+    }
+
+    fn reload(&self, house: &House) {
+        let (before, start) = (self.settle(house), house.status(self.name).start);
+        house.slc_done(&["reload", self.name]);
+        let forked = eventually(PATIENCE / 2, || !before.lives());
+        assert!(forked, "{} has not forked", self.name);
+        assert_ne!(self.settle(house).pid, before.pid);
+        let status = house.status(self.name);
+        assert_eq!((status.start, status.summary.restarts), (start, 0), "{status:#?}");
     }
 
     fn kill_main(&self, house: &House) {
@@ -342,6 +358,83 @@ server.errorlog-use-syslog = \"enable\"
             "server started",
         )
     }
+    .prove();
+}
+
+#[test]
+fn apache_lives_on_in_its_workers_when_its_master_is_killed() {
+    let configuration = "\
+ServerRoot /usr/lib/apache2
+ServerName localhost
+PidFile /run/apache.pid
+DefaultRuntimeDir /run
+LoadModule mpm_prefork_module modules/mod_mpm_prefork.so
+LoadModule authz_core_module modules/mod_authz_core.so
+StartServers 2
+MinSpareServers 2
+MaxSpareServers 2
+User www-data
+Group www-data
+Listen 127.0.0.1:8080
+ErrorLog syslog:daemon
+LogLevel notice
+";
+    Daemon {
+        files: &[("apache.conf", configuration)],
+        is_main: |process| process.name == "apache2" && process.leads_its_session(),
+        at_least: 3,
+        after_kill: AfterKill::LivesOn,
+        use_it: Some((HTTP_GET, "Server: Apache")),
+        ..Daemon::single(
+            "apache",
+            "command: /usr/sbin/apachectl -f {dir}/apache.conf -k start\n",
+            "resuming normal operations",
+        )
+    }
+    .prove();
+}
+
+#[test]
+fn php_fpm_is_followed_through_a_reload_in_which_it_forks_again() {
+    let configuration = "\
+[global]
+pid = /run/php-fpm.pid
+error_log = syslog
+[www]
+user = www-data
+group = www-data
+listen = /run/php-fpm.sock
+pm = static
+pm.max_children = 2
+";
+    Daemon {
+        files: &[("php-fpm.conf", configuration)],
+        is_main: |process| process.command.contains("master process"),
+        at_least: 3,
+        forks_on_reload: true,
+        after_kill: AfterKill::LivesOn,
+        // The program's name holds its version.
+        ..Daemon::single(
+            "php-fpm",
+            "command:\n\
+             - sh\n\
+             - -c\n\
+             - set -- /usr/sbin/php-fpm*; exec $1 -D -y {dir}/php-fpm.conf\n\
+             reload_signal: USR2\n",
+            "ready to handle connections",
+        )
+    }
+    .prove();
+}
+
+#[test]
+fn what_start_stop_daemon_puts_into_the_background_is_followed() {
+    Daemon::single(
+        "redis-by-sysv",
+        "command: start-stop-daemon --start --background --make-pidfile --pidfile /run/redis.pid \
+         --exec /usr/bin/redis-server -- --bind 127.0.0.1 --save '' --dir /run --syslog-enabled yes\n",
+        "Ready to accept connections",
+    )
     .prove();
 }
 

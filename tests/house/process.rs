@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getsid};
 
 /// One process as it was when it was looked at.
 #[derive(Debug, Clone)]
@@ -53,6 +53,12 @@ impl Process {
     /// Whether this very process still lives.
     pub fn lives(&self) -> bool {
         Self::look(self.pid).as_ref() == Some(self)
+    }
+
+    /// Whether it leads its session, as a daemon does and its workers do not.
+    pub fn leads_its_session(&self) -> bool {
+        let own = Pid::from_raw(self.pid as i32);
+        getsid(Some(own)) == Ok(own)
     }
 
     /// Sends it a signal, after a look that the number is still its own.
