@@ -352,6 +352,7 @@ fn every_example_is_at_least_well_written_and_finds_its_neighbours() {
         let key = found["key"].as_str().unwrap_or_default();
         let lacks = [
             "command",
+            "start_pre",
             "stop_command",
             "reload_command",
             "user",
