@@ -76,7 +76,7 @@ impl Launcher {
         self.await_again(now);
         self.lane.await_syslog();
         self.resume_power(now);
-        self.supervisor.start_enabled(&names, now);
+        self.supervisor.go_on(&names, now);
         self.examine_units();
     }
 

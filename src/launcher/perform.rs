@@ -14,7 +14,7 @@ use crate::supervision::main_process::{self, Member};
 use crate::supervision::name::UnitName;
 use crate::supervision::service::Service;
 use crate::supervision::status::{HealthWord, MAX_TREE, StateWord};
-use crate::supervision::why::{Because, SignalName, Span, Why};
+use crate::supervision::why::{SignalName, Span};
 use crate::supervision::{Action, Event, Moment, Pid, Role, Who};
 
 /// Starts that are performed in one turn, so that a boot with thousands of units leaves room for
@@ -302,10 +302,7 @@ impl Launcher {
             // Its leaf is not made yet, and then the birth is what is saved; but between two steps
             // the next one must be known.
             None if alive && record.step.is_none() => {}
-            // One that was never started has no cgroup, and nothing to be remembered, unless it was
-            // decided that it does not start, or somebody has stopped it from waiting for what
-            // starts it.
-            _ if record.start == 0 && !is_decided(record.why.as_ref()) => {}
+            _ if !service.is_to_be_known(self.records.has(name)) => {}
             _ => {
                 let group = self.tree.group(name.as_str());
                 self.records.save(name, &record, |text| group.set_record(text));
@@ -327,19 +324,6 @@ impl Launcher {
     pub(super) fn word(&self, name: &UnitName) -> Option<StateWord> {
         self.supervisor.service(name.as_str()).map(|service| service.word())
     }
-}
-
-/// Whether a unit that never started rests because of what was found when it was about to, or
-/// because that was wanted.
-const fn is_decided(why: Option<&Why>) -> bool {
-    matches!(
-        why,
-        Some(
-            Why::Skipped(_)
-                | Why::Unmet(_)
-                | Why::Ended(Because::Conflicts(_) | Because::Asked | Because::Needs(_))
-        )
-    )
 }
 
 /// The process that a PID file names; `None` when there is no file yet. Fails in words.

@@ -64,7 +64,7 @@ pub fn record(input: &[u8]) {
         let again = service.record();
         let text = serde_json::to_vec(&again).expect("a record can be written");
         assert_eq!(parse_record(&text).expect("our own record"), again);
-        supervisor.start_enabled(&[], NOW);
+        supervisor.go_on(&[], NOW);
         come_to_rest(&mut supervisor);
         let _ = supervisor.ask(Order::Stop, "web", NOW);
         come_to_rest(&mut supervisor);

@@ -59,11 +59,16 @@ impl Records {
         self.on_disk.iter().cloned().collect()
     }
 
+    /// Whether the run directory has a record of this unit.
+    pub fn has(&self, name: &UnitName) -> bool {
+        self.on_disk.contains(name)
+    }
+
     /// The record that this cgroup carries, or that the run directory has in its place.
     pub fn read(&self, name: &UnitName, cgroup: &Leaf) -> Option<Record> {
         let text = cgroup.record().or_else(|| {
-            let known = self.on_disk.contains(name);
-            known.then(|| files::read_small(&self.dir.join(name.as_str()), MAX_RECORD).ok())?
+            self.has(name)
+                .then(|| files::read_small(&self.dir.join(name.as_str()), MAX_RECORD).ok())?
         })?;
         parse_record(&text)
             .map_err(|error| log::warn!("{name}: its saved state is unusable ({error})"))

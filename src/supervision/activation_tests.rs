@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::activation::{Activation, Guard, Trigger};
 use super::rig::{Rig, named, on_demand, unit};
-use super::rig::{against, at_a_path, need, needing, with_condition};
+use super::rig::{against, at_a_path, need, needing, timed, with_condition};
 use super::status::StateWord;
 use super::times::Origin;
 use super::unit::{Condition, Kind, Restart, RestartPolicy, Unit};
@@ -291,4 +291,18 @@ fn a_socket_of_a_service_that_is_being_stopped_is_none_to_rely_on() {
     assert_eq!((rig.word("db"), rig.word("a")), (StateWord::Up, StateWord::Blocked));
     rig.exit("web", 0, false);
     assert_eq!(rig.word("a"), StateWord::Starting);
+}
+
+#[test]
+fn what_something_starts_is_there_at_boot_for_those_that_need_it_whatever_it_is_called() {
+    let run =
+        |name| timed(Unit { kind: Kind::Oneshot { remain_after_exit: false }, ..named(name) });
+    for (first, second) in [("a", "b"), ("b", "a")] {
+        let mut rig = Rig::new(vec![needing(named(first), &[second]), run(second)]);
+        rig.start_enabled(&["a", "b"]);
+        assert_eq!(rig.take_done(), [format!("begin {second}")], "its work is needed now");
+        let mut rig = Rig::new(vec![needing(named(first), &[second]), on_demand(named(second))]);
+        rig.start_enabled(&["a", "b"]);
+        assert_eq!(rig.take_done(), [format!("begin {first}")], "its socket is all that is needed");
+    }
 }

@@ -10,6 +10,7 @@ use super::service_activation::is_triggered;
 use super::supervisor::{Slot, Supervisor};
 use super::times::Origin;
 use super::unit::Unit;
+use super::wants::Needed;
 use super::why::Why;
 use super::{Action, Moment, Want};
 
@@ -46,7 +47,7 @@ impl Supervisor {
             return;
         }
         let (name, unit) = (slot.service.unit().name.clone(), Arc::clone(slot.newest()));
-        let mut wanted = self.want_needs(&unit);
+        let mut wanted = self.want_needs(&unit, Needed::Missing);
         wanted.insert(name.clone());
         self.stop_rivals(&wanted, now);
         if let Some(slot) = self.slots.get_mut(&name) {
@@ -116,18 +117,18 @@ impl Supervisor {
             (_, _, want) => want,
         };
         if want == Want::Up && service.want() != Want::Up {
-            self.want_up(name, Origin::Enabled, now);
+            self.want_up(name, Origin::Enabled, Needed::Missing, now);
         } else if want != service.want() {
             self.set_want(name, want, None);
         }
     }
 
     /// Wants a unit that is enabled up, or armed where something starts it.
-    pub(super) fn want_begun(&mut self, name: &UnitName, now: Moment) {
+    pub(super) fn want_begun(&mut self, name: &UnitName, needed: Needed, now: Moment) {
         let Some(slot) = self.slots.get(name) else { return };
         match is_triggered(slot.newest()) {
             true => self.set_want(name, Want::Armed, None),
-            false => self.want_up(name, Origin::Enabled, now),
+            false => self.want_up(name, Origin::Enabled, needed, now),
         }
     }
 }

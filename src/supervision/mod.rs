@@ -48,6 +48,7 @@ pub mod activation;
 #[cfg(test)]
 mod activation_tests;
 pub mod argv;
+mod beginning;
 pub mod calendar;
 pub mod condition;
 #[cfg(test)]

@@ -87,12 +87,16 @@ pub fn moves() -> Vec<Move> {
 }
 
 impl World {
-    pub fn new(units: Vec<Unit>, most: usize) -> Self {
+    /// Those that are enabled begin where the world boots. Elsewhere only what something starts is
+    /// enabled, and the others wait for a person.
+    pub fn new(mut units: Vec<Unit>, most: usize, boots: bool) -> Self {
+        for unit in &mut units {
+            unit.enabled &= boots || unit.activation.is_some();
+        }
         let mut supervisor = Supervisor::default();
         supervisor.limit_starting(most);
         supervisor.load(units.clone(), 0);
-        let armed = units.iter().filter(|unit| unit.activation.is_some());
-        let armed: Vec<_> = armed.map(|unit| unit.name.clone()).collect();
+        let names: Vec<_> = units.iter().map(|unit| unit.name.clone()).collect();
         let mut world = Self {
             units,
             most,
@@ -107,7 +111,7 @@ impl World {
             checks: BTreeMap::new(),
             trail: Vec::new(),
         };
-        world.supervisor.start_enabled(&armed, 0);
+        world.supervisor.start_enabled(&names, 0);
         world.perform().unwrap();
         world
     }
@@ -201,10 +205,10 @@ impl World {
                 self.supervisor.go_down(self.now);
             }
             Move::SupervisorRestarts => {
-                if self.saved.is_empty() || self.going_down {
+                if self.going_down {
                     return Ok(false);
                 }
-                let before = self.wants();
+                let before = self.left();
                 self.looks.clear();
                 self.checks.clear();
                 self.supervisor = Supervisor::default();
@@ -217,9 +221,10 @@ impl World {
                     alive.into_iter().for_each(|alive| alive.executed = true);
                     self.supervisor.adopt(&name, &record, populated, self.now);
                 }
-                self.supervisor.start_enabled(&[], self.now);
-                if before != self.wants() {
-                    return Err(format!("wanted {before:?}, then {:?}", self.wants()));
+                let names: Vec<_> = self.units.iter().map(|unit| unit.name.clone()).collect();
+                self.supervisor.go_on(&names, self.now);
+                if before != self.left() {
+                    return Err(format!("left {before:?}, taken over {:?}", self.left()));
                 }
             }
         }
@@ -229,6 +234,12 @@ impl World {
 
     pub fn wants(&self) -> Vec<Want> {
         self.supervisor.services().map(|(_, service)| service.want()).collect()
+    }
+
+    /// What the next supervisor must find as it was: what is wanted, and who has failed.
+    fn left(&self) -> Vec<(Want, bool)> {
+        let of = |it: &Service| (it.want(), it.word() == StateWord::Failed);
+        self.supervisor.services().map(|(_, service)| of(service)).collect()
     }
 
     fn die(&mut self, name: &str, code: i32) {
@@ -295,7 +306,10 @@ impl World {
                 self.supervisor.guarded(&unit.name, guard, self.now);
             }
             Action::Save { name } => {
-                let record = self.supervisor.service(name.as_str()).map(Service::record);
+                let is_known = self.saved.contains_key(name.as_str());
+                let service = self.supervisor.service(name.as_str());
+                let service = service.filter(|it| it.is_to_be_known(is_known));
+                let record = service.map(Service::record);
                 self.saved.extend(record.map(|record| (name.to_string(), record)));
             }
             Action::Look { unit, number } => {

@@ -298,6 +298,47 @@ fn service_started_is_met_as_soon_as_the_program_runs() {
     assert_eq!(rig.take_done(), ["begin a"]);
 }
 
+/// Only a reason to begin is a reason to try again what has failed; a new supervisor is none.
+#[test]
+fn the_next_supervisor_leaves_what_has_failed_and_who_is_blocked_by_it() {
+    let no = Restart { policy: RestartPolicy::No, ..*named("b").restart };
+    let b = Unit { restart: no.into(), kind: ONCE, ..named("b") };
+    let units = vec![needing(named("a"), &["b"]), b];
+    let mut rig = Rig::new(units.clone());
+    rig.start_enabled(&["a", "b"]);
+    rig.execute("b");
+    rig.exit("b", 1, false);
+    rig.take_done();
+    // What is enabled and never started says for itself that it is wanted.
+    rig.saved.remove("a");
+    rig.restart_supervisor(units, &[]);
+    assert_eq!((rig.word("a"), rig.word("b")), (StateWord::Blocked, StateWord::Failed));
+    assert!(rig.take_done().is_empty());
+    // A person's start is a reason.
+    rig.ask(Order::Start, "a");
+    assert_eq!(rig.take_done(), ["begin b"]);
+}
+
+#[test]
+fn a_start_that_is_blocked_is_known_to_the_next_supervisor_where_no_unit_file_tells_it() {
+    let asked = |unit: Unit| Unit { enabled: false, ..unit };
+    let units =
+        [asked(needing(named("a"), &["b"])), named("b"), asked(needing(named("c"), &["a"]))];
+    let mut rig = Rig::new(units.to_vec());
+    rig.start_enabled(&["a", "b", "c"]);
+    rig.ask(Order::Start, "c");
+    let known =
+        |rig: &Rig, name, is_known| rig.supervisor.service(name).unwrap().is_to_be_known(is_known);
+    assert!(known(&rig, "a", false) && known(&rig, "c", false));
+    // Nor is what was kept of the stop before left to be believed.
+    rig.ask(Order::Stop, "a");
+    assert!(known(&rig, "a", false) && known(&rig, "c", false));
+    let mut rig = Rig::new(vec![needing(named("a"), &["b"]), named("b")]);
+    rig.start_enabled(&["a", "b"]);
+    assert!(!known(&rig, "a", false), "each boot would write as many records");
+    assert!(known(&rig, "a", true));
+}
+
 #[test]
 fn the_next_supervisor_knows_all_before_it_ends_one() {
     // b comes first by name, and must wait for c.

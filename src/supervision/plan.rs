@@ -19,6 +19,7 @@ use super::socket_conflicts::{self, Conflict};
 use super::status::Problem;
 use super::supervisor::{Slot, Supervisor};
 use super::unit::Unit;
+use super::wants::Needed;
 use super::why::{Because, Why};
 use super::{Moment, Order, Want};
 
@@ -192,7 +193,7 @@ impl Supervisor {
         for name in back {
             // As at boot: one that comes back ends nobody.
             if self.beaten_by(&name).is_none() {
-                self.want_begun(&name, now);
+                self.want_begun(&name, Needed::Missing, now);
             }
         }
         for name in going {

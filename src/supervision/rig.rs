@@ -312,7 +312,9 @@ impl Rig {
             let is_populated = populated.contains(&name.as_str());
             self.supervisor.adopt(&name, &record, is_populated, self.now);
         }
-        self.supervisor.start_enabled(&[], self.now);
+        let names: Vec<UnitName> =
+            self.supervisor.services().map(|(name, _)| name.clone()).collect();
+        self.supervisor.go_on(&names, self.now);
         self.perform();
     }
 

@@ -4,6 +4,7 @@ use super::health::Watch;
 use super::hooks::Step;
 use super::record::Record;
 use super::service::{Input, STUCK_AFTER, Service, State};
+use super::service_activation::is_triggered;
 use super::service_life::{Control, First, Life, Main, SETTLED_AFTER};
 use super::status::StateWord;
 use super::unit::{Kind, Limits, Ready};
@@ -253,6 +254,27 @@ impl Service {
             watchdog: life.and_then(|life| life.watch.as_ref()?.kept_limit(&self.unit)),
             others: self.others.as_deref().cloned().unwrap_or_default(),
         }
+    }
+
+    /// Whether the next supervisor must be told of it. One that was never started has no cgroup, and
+    /// nothing to be remembered, unless it was decided that it does not start, or it is to start and
+    /// its unit alone does not say so; `is_known` is whether a record says something of it already.
+    pub fn is_to_be_known(&self, is_known: bool) -> bool {
+        let decided = matches!(
+            &self.state,
+            State::Failed { .. }
+                | State::Down {
+                    why: Why::Skipped(_)
+                        | Why::Ended(Because::Conflicts(_) | Because::Asked | Because::Needs(_))
+                }
+        );
+        let of_unit = match (self.unit.enabled, is_triggered(&self.unit)) {
+            (false, _) => Want::Down,
+            (true, false) => Want::Up,
+            (true, true) => Want::Armed,
+        };
+        let is_wanted = self.want != Want::Down && (is_known || self.want != of_unit);
+        self.starts > 0 || decided || is_wanted
     }
 
     fn step_to_keep(&self) -> Option<Step> {

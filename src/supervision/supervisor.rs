@@ -8,15 +8,14 @@ use thin_vec::ThinVec;
 use super::activation::Guard;
 use super::condition::Looked;
 use super::name::UnitName;
-use super::record::Record;
 use super::service::{Input, Service, State};
 use super::slots::Slots;
 use super::status::StateWord;
 use super::times::{Origin, Waited};
 use super::turns::Turns;
 use super::unit::Unit;
-use super::wants::is_executed;
-use super::why::{Because, Obstacle, Why};
+use super::wants::{Needed, is_executed};
+use super::why::{Because, Obstacle};
 use super::{Action, Event, Moment, Order, Refusal, Want};
 
 /// A service and what only the supervisor of all knows about it.
@@ -61,55 +60,11 @@ pub struct Supervisor {
     /// Services whose wants or surroundings have changed.
     pub(super) restless: BTreeSet<UnitName>,
     pub(super) actions: Vec<Action>,
-    going_down: bool,
+    pub(super) going_down: bool,
     pub(super) turns: Turns,
 }
 
 impl Supervisor {
-    /// Takes over what an earlier supervisor left of a unit that is loaded. Nothing is done about
-    /// it before all are taken over and [`Supervisor::start_enabled`] is called: whom a service
-    /// must wait for is not known earlier.
-    pub fn adopt(&mut self, name: &str, record: &Record, populated: bool, now: Moment) {
-        let Some(slot) = self.slots.get_mut(name) else {
-            return;
-        };
-        let name = slot.name().clone();
-        slot.service.adopt(record, populated, now, &mut self.actions);
-        // One that was starting already takes no turn: it may have given its own back before.
-        self.keep_deadline(&name);
-        self.wake_around(&name);
-    }
-
-    /// No start of this unit gets a number up to `number`.
-    pub fn skip_starts(&mut self, name: &str, number: u64) {
-        if let Some(slot) = self.slots.get_mut(name) {
-            slot.service.skip_starts(number);
-        }
-    }
-
-    /// Wants every one of `names` up that is enabled and was never started, with what it needs, or
-    /// armed where something starts it. Of those that conflict the first by name is wanted, and none
-    /// that conflicts with one that is wanted already.
-    pub fn start_enabled(&mut self, names: &[UnitName], now: Moment) {
-        for name in &names.iter().cloned().collect::<BTreeSet<_>>() {
-            let Some(slot) = self.slots.get_mut(name) else {
-                continue;
-            };
-            let fresh = matches!(slot.service.state(), State::Down { why: Why::NotStarted });
-            if !fresh || !slot.service.unit().enabled || self.going_down {
-                continue;
-            }
-            match self.beaten_by(name) {
-                Some(rival) => {
-                    let why = Why::Ended(Because::Conflicts(rival.to_string()));
-                    self.apply(name, Input::Rest(why), now);
-                }
-                None => self.want_begun(name, now),
-            }
-        }
-        self.settle(now);
-    }
-
     /// Takes an order for one unit.
     ///
     /// # Errors
@@ -128,13 +83,13 @@ impl Supervisor {
                 ) {
                     self.apply(&name, Input::End(Because::Restart), now);
                 }
-                self.want_up(&name, Origin::Asked, now);
+                self.want_up(&name, Origin::Asked, Needed::Missing, now);
             }
             Order::Restart => {
                 if !matches!(slot.service.word(), StateWord::Down | StateWord::Blocked) {
                     self.apply(&name, Input::End(Because::Restart), now);
                 }
-                self.want_up(&name, Origin::Asked, now);
+                self.want_up(&name, Origin::Asked, Needed::Missing, now);
             }
             Order::Stop => self.want_down(&name, &Because::Asked, now),
             Order::Reload => {
@@ -288,7 +243,7 @@ impl Supervisor {
         }
     }
 
-    fn keep_deadline(&mut self, name: &UnitName) {
+    pub(super) fn keep_deadline(&mut self, name: &UnitName) {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };

@@ -289,7 +289,7 @@ impl World {
                     member.executed = true;
                 }
                 self.supervisor.adopt("web", &record, !self.members.is_empty(), self.now);
-                self.supervisor.start_enabled(&[], self.now);
+                self.supervisor.go_on(&[], self.now);
                 self.perform()?;
                 let service = self.supervisor.service("web").unwrap();
                 if self.members.is_empty() && service.life().is_some() && !self.spawns_fail {

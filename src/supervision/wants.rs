@@ -17,6 +17,16 @@ use super::{Action, Moment, Want};
 /// One to be wanted up, in which condition somebody else needs it, and who wants it.
 type Wanted = (UnitName, Option<Condition>, Origin);
 
+/// Which of those that a service needs are wanted up with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needed {
+    /// All that are not there: it was asked for, or begins.
+    Missing,
+    /// Of these the ones that were never started: another supervisor has wanted them before, and
+    /// what came of it is known.
+    NeverStarted,
+}
+
 impl Supervisor {
     /// What keeps a service from starting, first what waiting will not help.
     #[must_use]
@@ -134,7 +144,7 @@ impl Supervisor {
             return;
         }
         let unit = Arc::clone(service.unit());
-        let wanted = self.want_needs(&unit);
+        let wanted = self.want_needs(&unit, Needed::Missing);
         self.stop_rivals(&wanted, now);
     }
 
@@ -148,9 +158,9 @@ impl Supervisor {
         service.set_want(want);
         origin.into_iter().for_each(|origin| service.set_origin(origin));
         let changed = service.record() != before;
-        // One at rest that is to run changes its state at once.
-        let stays =
-            want != Want::Up || service.life().is_some() || service.word() == StateWord::Done;
+        // One at rest that is to run changes its state at once, unless it waits for that already.
+        let waits = matches!(service.word(), StateWord::Done | StateWord::Blocked);
+        let stays = want != Want::Up || service.life().is_some() || waits;
         if stays && changed {
             self.actions.push(Action::Save { name: name.clone() });
         }
@@ -159,21 +169,26 @@ impl Supervisor {
 
     /// Wants it up, with what it needs, and down what cannot live beside any of them. What a person
     /// named is started in any case; what it needs, only if it is not there.
-    pub(super) fn want_up(&mut self, name: &UnitName, origin: Origin, now: Moment) {
-        let wanted = self.want_all(vec![(name.clone(), None, origin)], true);
+    pub(super) fn want_up(&mut self, name: &UnitName, origin: Origin, needed: Needed, now: Moment) {
+        let wanted = self.want_all(vec![(name.clone(), None, origin)], true, needed);
         self.stop_rivals(&wanted, now);
     }
 
     /// Wants up what this unit needs and is not there. Gives who is wanted now; their rivals are the
     /// caller's to stop.
-    pub(super) fn want_needs(&mut self, unit: &Unit) -> BTreeSet<UnitName> {
+    pub(super) fn want_needs(&mut self, unit: &Unit, needed: Needed) -> BTreeSet<UnitName> {
         let by = || Origin::Needed(unit.name.to_string());
         let needs = unit.needs.iter().map(|need| (need.unit.clone(), Some(need.condition), by()));
-        self.want_all(needs.collect(), false)
+        self.want_all(needs.collect(), false, needed)
     }
 
     /// The first is started in any case where `first` says so. Gives who is wanted now.
-    fn want_all(&mut self, mut open: Vec<Wanted>, mut first: bool) -> BTreeSet<UnitName> {
+    fn want_all(
+        &mut self,
+        mut open: Vec<Wanted>,
+        mut first: bool,
+        needed: Needed,
+    ) -> BTreeSet<UnitName> {
         let mut wanted = BTreeSet::new();
         while let Some((name, condition, origin)) = open.pop() {
             let Some(slot) = self.slots.get(&name) else {
@@ -183,7 +198,8 @@ impl Supervisor {
                 || (slot.waits_for_connections()
                     && condition != Some(Condition::ServiceCompletedSuccessfully))
                 || has_completed(slot.service.state(), condition);
-            if first || !is_there {
+            let is_left = needed == Needed::NeverStarted && !is_untried(slot.service.state());
+            if first || !(is_there || is_left) {
                 let needs = slot.service.unit().needs.iter();
                 let by = || Origin::Needed(name.to_string());
                 open.extend(needs.map(|need| (need.unit.clone(), Some(need.condition), by())));
@@ -257,6 +273,26 @@ fn has_completed(state: &State, condition: Option<Condition>) -> bool {
         | State::Reloading { .. }
         | State::Stopping { .. }
         | State::Killing { .. }
+        | State::Failed { .. } => false,
+    }
+}
+
+/// Whether it rests because nobody has wanted anything of it so far.
+fn is_untried(state: &State) -> bool {
+    match state {
+        State::Down { why } => matches!(why, Why::NotStarted | Why::NotEnabled),
+        State::Blocked
+        | State::Looking { .. }
+        | State::Waiting { .. }
+        | State::Preparing { .. }
+        | State::Starting { .. }
+        | State::Finishing { .. }
+        | State::Clearing { .. }
+        | State::Up { .. }
+        | State::Reloading { .. }
+        | State::Stopping { .. }
+        | State::Killing { .. }
+        | State::Done
         | State::Failed { .. } => false,
     }
 }

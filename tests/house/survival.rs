@@ -65,6 +65,41 @@ fn nothing_is_lost_or_doubled_when_the_supervisor_is_killed() {
     assert_stopped(&house, "family", &before[0].0);
 }
 
+#[test]
+fn what_has_failed_and_what_is_blocked_stay_so_when_the_supervisor_is_killed() {
+    let mut house = House::new(&[
+        (
+            "broken",
+            "type: oneshot\nrestart: no\ncommand: [sh, -c, 'echo x >> {dir}/tried; exit 1']\n",
+        ),
+        ("behind", "command: [sleep, 1000]\ndepends_on: [broken]\n"),
+        (
+            "slow",
+            "type: oneshot\nenabled: false\n\
+            command: [sh, -c, 'until [ -e {dir}/go ]; do sleep 0.05; done']\n",
+        ),
+        ("asked", "command: [sleep, 1000]\nenabled: false\ndepends_on: [slow]\n"),
+    ]);
+    house.slc_done(&["start", "--no-wait", "asked"]);
+    house.wait_state("broken", StateWord::Failed, PATIENCE);
+    let are_blocked = |house: &House| {
+        for unit in ["behind", "asked"] {
+            house.wait_state(unit, StateWord::Blocked, PATIENCE);
+        }
+    };
+    are_blocked(&house);
+    house.wait_state("slow", StateWord::Starting, PATIENCE);
+
+    house.kill_supervisor();
+    house.launch();
+    are_blocked(&house);
+    house.write("go", "");
+    house.wait_state("asked", StateWord::Up, PATIENCE);
+    assert_eq!(house.status("broken").summary.state, StateWord::Failed);
+    assert_eq!(house.read("tried"), "x\n", "what had failed was tried again");
+    assert_eq!(house.status("behind").summary.state, StateWord::Blocked);
+}
+
 /// Most records of a boot are written when its last start is made.
 #[test]
 fn a_boot_goes_on_where_it_was_when_the_supervisor_is_killed_in_it() {
