@@ -105,9 +105,7 @@ impl<'a> Relations<'a> {
 
 /// Told at the first unit of the circle, where it names the next one.
 fn of_circle(unit: &Unit, circle: &Cycle) -> Finding {
-    let next = circle.0.get(1).or(circle.0.first()).unwrap_or(&unit.name);
-    let is_need = unit.needs.iter().any(|need| need.unit == *next);
-    let key = if is_need { &["depends_on"] } else { &["after"] };
+    let (key, next) = circle.said_by(unit);
     let named: Vec<&str> = circle.0.iter().take(MAX_NAMED).map(UnitName::as_str).collect();
     let more = match circle.0.len() - named.len() {
         0 => String::new(),

@@ -15,6 +15,7 @@ use crate::kernel::pidfd;
 use crate::supervision::hooks::Step;
 use crate::supervision::load::Refused;
 use crate::supervision::name::UnitName;
+use crate::supervision::plan::Fault;
 use crate::supervision::record::Record;
 use crate::supervision::socket_conflicts::Conflict;
 use crate::supervision::status::{Mask, Problem, StateWord};
@@ -23,6 +24,7 @@ use crate::supervision::{self, Moment, Pid};
 use crate::unit_file::{BadUnit, Loaded};
 
 use super::chores::Chore;
+use super::reload::located;
 
 impl Launcher {
     /// Loads the units, takes over what lives, and starts what is enabled.
@@ -230,10 +232,12 @@ impl Launcher {
             Problem { name: clash.unit.to_string(), text }
         });
         let of_conflicts = refused.conflicts.iter().map(Conflict::problem);
-        let of_cycles = refused.cycles.iter().flat_map(|cycle| {
-            let text = cycle.explain();
-            cycle.0.iter().map(move |name| Problem { name: name.to_string(), text: text.clone() })
+        let of_cycles = refused.cycles.iter().flat_map(|(cycle, said)| {
+            let (text, said) = (cycle.explain(), Some(said.clone()));
+            let fault = Fault { name: String::new(), text, said };
+            cycle.0.iter().map(move |name| Fault { name: name.to_string(), ..fault.clone() })
         });
+        let of_cycles = located(&of_cycles.collect::<Vec<_>>()).into_iter();
         let of_units = of_cycles.chain(of_clashes).chain(of_conflicts);
         self.problems = problems_of(bad).into_iter().chain(of_units).collect();
         log_problems(&self.problems, "was not loaded");

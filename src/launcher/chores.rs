@@ -22,6 +22,8 @@ use crate::kernel::files;
 use crate::kernel::leaf::Leaf;
 use crate::protocol::server::CallId;
 use crate::supervision::name::UnitName;
+use crate::supervision::plan::{Plan, Step};
+use crate::supervision::status::Problem;
 use crate::supervision::unit::Unit;
 use crate::unit_file::{self, Diagnostic, Directories, Unreadable};
 use crate::words::words_of;
@@ -29,6 +31,7 @@ use crate::words::words_of;
 use super::instances::PendingOrder;
 use super::leaves::Start;
 use super::limits::Limit;
+use super::reload::{Reader, located};
 use super::upgrade;
 
 /// How often a busy leaf is tried again, and the first pause; each pause is twice the one before.
@@ -54,6 +57,8 @@ pub enum Chore {
     Examine { units: Vec<Arc<Unit>>, unread: BTreeSet<String> },
     /// Read the unit directories. `asked` are instances that no file need name.
     ReadUnits { directories: Directories, asked: Vec<String> },
+    /// Find where the files say what is wrong, for somebody who waits for that plan.
+    Locate { reader: Reader, plan: Plan },
     /// Make instances of templates that an order names, and those that they need.
     MakeInstances { directories: Directories, names: Vec<String>, order: Box<PendingOrder> },
     /// See whether a program is a supervisor.
@@ -83,6 +88,8 @@ pub enum Answer {
     Examined { findings: Vec<(UnitName, Vec<Diagnostic>)> },
     /// What is in the directories.
     UnitsRead { result: Result<unit_file::Loaded, Unreadable> },
+    /// What is wrong, with its places, and whatever else the plan holds.
+    Located { reader: Reader, steps: Vec<Step>, problems: Vec<Problem> },
     /// The instances that an order names, as far as there are templates for them.
     InstancesMade { result: Result<unit_file::Loaded, Unreadable>, order: Box<PendingOrder> },
     /// What the program says its version is, or why it is no supervisor.
@@ -200,6 +207,10 @@ fn work(chore: Chore, ring: &dyn Fn()) -> Option<Answer> {
         }
         Chore::ReadUnits { directories, asked } => {
             Answer::UnitsRead { result: directories.read(&asked) }
+        }
+        Chore::Locate { reader, plan } => {
+            let problems = located(&plan.faults);
+            Answer::Located { reader, steps: plan.steps, problems }
         }
         Chore::MakeInstances { directories, names, order } => {
             Answer::InstancesMade { result: directories.instances(&names), order }

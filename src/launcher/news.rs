@@ -307,6 +307,9 @@ impl Launcher {
                 }
                 Answer::LimitsSet { name, refused } => self.report_limits(&name, refused),
                 Answer::UnitsRead { result } => self.take_units(result, now),
+                Answer::Located { reader, steps, problems } => {
+                    self.refuse(&reader, steps, problems, now);
+                }
                 Answer::Examined { findings } => self.take_findings(findings),
                 Answer::InstancesMade { result, order } => {
                     self.take_instances(result, *order, now);

@@ -15,10 +15,10 @@ use crate::protocol::{Failure, Reply};
 use crate::supervision::Moment;
 use crate::supervision::diff::KeyChange;
 use crate::supervision::name::UnitName;
-use crate::supervision::plan::{Deed, Found, Plan, Wish};
+use crate::supervision::plan::{Deed, Fault, Found, Plan, Said, Step, Wish};
 use crate::supervision::status::{Problem, StateWord};
 use crate::supervision::unit::Unit;
-use crate::unit_file::{Loaded, Unreadable};
+use crate::unit_file::{At, Loaded, Places, Severity, Unreadable};
 
 /// Somebody who waits for the unit files to be read.
 #[derive(Debug)]
@@ -89,30 +89,22 @@ impl Launcher {
 
     /// Takes the unit files that were read again.
     pub(super) fn take_units(&mut self, result: Result<Loaded, Unreadable>, now: Moment) {
-        let found = match result {
+        let readers = std::mem::take(&mut self.readers.now);
+        match result {
             Ok(read) => {
-                if self.readers.now.iter().any(|reader| reader.intent == Intent::CarryOut) {
+                if readers.iter().any(|reader| reader.intent == Intent::CarryOut) {
                     self.note(&read);
                 }
-                Ok(self.found(read))
+                let found = self.found(read);
+                readers.into_iter().for_each(|reader| self.plan_for(reader, &found, now));
             }
             Err(error) => {
                 let text = format!("{error}; all units stay as they are");
-                Err(Problem { name: error.dir.display().to_string(), text })
-            }
-        };
-        for reader in std::mem::take(&mut self.readers.now) {
-            let answer = match &found {
-                Ok(found) => self.plan_for(&reader, found, now),
-                Err(problem) => Ok(self.cannot_read(problem.clone(), reader.intent)),
-            };
-            let Some(call) = reader.call else { continue };
-            match answer {
-                Ok(planned) => {
-                    let planned = seen_with(planned, reader.sight);
-                    self.server.reply(call, &Reply::Planned(planned), now);
+                let problem = Problem { name: error.dir.display().to_string(), text };
+                for reader in readers {
+                    let planned = self.cannot_read(problem.clone(), reader.intent);
+                    self.tell(&reader, planned, now);
                 }
-                Err(failure) => self.server.fail(call, &failure, now),
             }
         }
         for reader in std::mem::take(&mut self.readers.next) {
@@ -133,42 +125,65 @@ impl Launcher {
         Found { units, bad: problems_of(read.bad), at_rest }
     }
 
-    fn plan_for(
-        &mut self,
-        reader: &Reader,
-        found: &Found,
-        now: Moment,
-    ) -> Result<Planned, Failure> {
+    fn tell(&mut self, reader: &Reader, planned: Planned, now: Moment) {
+        if let Some(call) = reader.call {
+            let planned = seen_with(planned, reader.sight);
+            self.server.reply(call, &Reply::Planned(planned), now);
+        }
+    }
+
+    /// Makes the plan that is wished for, and carries it out or has it told.
+    fn plan_for(&mut self, reader: Reader, found: &Found, now: Moment) {
         let is_known = |name: &&String| {
             found.units.iter().any(|unit| unit.name.as_str() == **name)
                 || found.bad.iter().any(|problem| problem.name == **name)
                 || self.supervisor.service(name).is_some()
         };
         if let Some(unit) = reader.wish.only.iter().find(|name| !is_known(name)) {
-            return Err(Failure::NoSuchUnit { unit: unit.clone(), similar: self.similar(unit) });
+            let failure = Failure::NoSuchUnit { unit: unit.clone(), similar: self.similar(unit) };
+            reader.call.into_iter().for_each(|call| self.server.fail(call, &failure, now));
+            return;
         }
         let plan = self.supervisor.plan(found, &reader.wish);
-        let done = match reader.intent {
-            Intent::Show => false,
-            Intent::CarryOut => self.carry_out(&plan, &found.units, &reader.wish, now),
-        };
-        Ok(Planned { done, steps: plan.steps, problems: plan.problems })
+        if !plan.is_sound() {
+            // Where the files say so is for the thread to find, which has read them.
+            self.chores.add(Chore::Locate { reader, plan });
+            return;
+        }
+        let done = reader.intent == Intent::CarryOut;
+        if done {
+            self.carry_out(&plan, &found.units, &reader.wish, now);
+        }
+        self.tell(&reader, Planned { done, steps: plan.steps, problems: Vec::new() }, now);
     }
 
-    /// Carries a plan out, or says loudly why not. Gives whether it did.
-    fn carry_out(&mut self, plan: &Plan, units: &[Arc<Unit>], wish: &Wish, now: Moment) -> bool {
+    /// Says loudly why a plan is not carried out, where it was to be.
+    pub(super) fn refuse(
+        &mut self,
+        reader: &Reader,
+        steps: Vec<Step>,
+        problems: Vec<Problem>,
+        now: Moment,
+    ) {
+        if reader.intent == Intent::CarryOut {
+            self.keep_problems(&reader.wish, &problems);
+            log_problems(&problems, "is wrong, so the reload changed nothing");
+            let count = problems.len();
+            log::error!("unit files read again: nothing was changed; problems: {count}");
+        }
+        self.tell(reader, Planned { done: false, steps, problems }, now);
+    }
+
+    fn keep_problems(&mut self, wish: &Wish, problems: &[Problem]) {
         let named = |problem: &Problem| wish.only.contains(&problem.name);
         // What was found of others stays true.
         self.problems.retain(|problem| !wish.only.is_empty() && !named(problem));
-        self.problems.extend(plan.problems.iter().cloned());
-        if !plan.is_sound() {
-            log_problems(&plan.problems, "is wrong, so the reload changed nothing");
-            log::error!(
-                "unit files read again: nothing was changed; problems: {}",
-                plan.problems.len()
-            );
-            return false;
-        }
+        self.problems.extend(problems.iter().cloned());
+    }
+
+    /// Carries a sound plan out.
+    fn carry_out(&mut self, plan: &Plan, units: &[Arc<Unit>], wish: &Wish, now: Moment) {
+        self.keep_problems(wish, &[]);
         for step in &plan.steps {
             let keys: Vec<&str> = step.keys.iter().map(|change| change.key.as_str()).collect();
             let keys =
@@ -188,7 +203,6 @@ impl Launcher {
         }
         self.examine_units();
         log::info!("unit files read again; units that are not as before: {}", plan.steps.len());
-        true
     }
 
     fn cannot_read(&mut self, problem: Problem, intent: Intent) -> Planned {
@@ -198,6 +212,26 @@ impl Launcher {
         }
         Planned { done: false, steps: Vec::new(), problems: vec![problem] }
     }
+}
+
+/// What is wrong, with the lines of the files that say so, like what is wrong with a file itself. The
+/// units of a circle share one text.
+pub(super) fn located(faults: &[Fault]) -> Vec<Problem> {
+    let mut last: Option<(&Said, String)> = None;
+    let mut problems = Vec::with_capacity(faults.len());
+    for Fault { name, text, said } in faults {
+        let text = match (said, &last) {
+            (None, _) => text.clone(),
+            (Some(said), Some((of, text))) if said == *of => text.clone(),
+            (Some(said), _) => {
+                let at = At::part(said.keys, said.part.as_str());
+                let found = Places::of(&said.unit).diagnostic(Severity::Error, &at, text);
+                last.insert((said, found.to_string())).1.clone()
+            }
+        };
+        problems.push(Problem { name: name.clone(), text });
+    }
+    problems
 }
 
 fn seen_with(mut planned: Planned, sight: Sight) -> Planned {

@@ -16,6 +16,15 @@ impl Cycle {
     pub const MEANING: &str = "these units wait for each other in a circle, so none of them can \
                                start; take one depends_on or after away";
 
+    /// How the first of its units, which is this one, comes to wait for the next: by which key, and
+    /// for whom.
+    #[must_use]
+    pub fn said_by<'a>(&'a self, first: &'a Unit) -> (&'static [&'static str], &'a UnitName) {
+        let next = self.0.get(1).or(self.0.first()).unwrap_or(&first.name);
+        let is_need = first.needs.iter().any(|need| need.unit == *next);
+        (if is_need { &["depends_on"] } else { &["after"] }, next)
+    }
+
     /// What is wrong with it, and what to do.
     #[must_use]
     pub fn explain(&self) -> String {

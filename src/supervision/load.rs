@@ -10,6 +10,7 @@ use super::activation::Guard;
 use super::conflicts::{self, Clash};
 use super::graph::{self, Cycle, Waiting};
 use super::name::UnitName;
+use super::plan::Said;
 use super::service::Service;
 use super::socket_conflicts::{self, Conflict};
 use super::supervisor::{Slot, Supervisor};
@@ -19,8 +20,8 @@ use super::{Moment, diff, plan};
 /// Units that were not taken, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Refused {
-    /// Those on circles.
-    pub cycles: Vec<Cycle>,
+    /// Those on circles, and where the first of each says so.
+    pub cycles: Vec<(Cycle, Said)>,
     /// Those that depend on what cannot live together.
     pub clashes: Vec<Clash>,
     /// Those that want an address that is another's.
@@ -89,14 +90,18 @@ impl Supervisor {
 
     /// Refuses units on a circle. One that was loaded before stays as it was, so that another
     /// circle may come of the old and the new.
-    fn without_circles(&self, mut units: Vec<Unit>, cycles: &mut Vec<Cycle>) -> Vec<Unit> {
+    fn without_circles(&self, mut units: Vec<Unit>, cycles: &mut Vec<(Cycle, Said)>) -> Vec<Unit> {
         let mut kept: Vec<Arc<Unit>> = Vec::new();
         loop {
             let all: Vec<&Unit> = units.iter().chain(kept.iter().map(Arc::as_ref)).collect();
             let found = graph::cycles(&all);
             let refused: BTreeSet<UnitName> =
                 found.iter().flat_map(|cycle| cycle.0.iter().cloned()).collect();
-            cycles.extend(found);
+            for cycle in found {
+                let first = all.iter().find(|unit| cycle.0.first() == Some(&unit.name));
+                let said = first.map(|unit| Said::of_circle(&Arc::new(Unit::clone(unit)), &cycle));
+                cycles.extend(said.map(|said| (cycle, said)));
+            }
             let count = units.len();
             units.retain(|unit| !refused.contains(&unit.name));
             if units.len() == count {

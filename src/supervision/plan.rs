@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::conflicts;
+use super::conflicts::{self, Clash};
 use super::diff::{self, KeyChange, When};
-use super::graph;
+use super::graph::{self, Cycle};
 use super::name::UnitName;
 use super::service::State;
 use super::socket_conflicts::{self, Conflict};
@@ -108,14 +108,61 @@ pub struct Plan {
     /// One for each unit that is not as it was, by name.
     pub steps: Vec<Step>,
     /// What is wrong. While there is anything, nothing is done.
-    pub problems: Vec<Problem>,
+    pub faults: Vec<Fault>,
+}
+
+/// Something that is wrong with a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The unit's name, or the file's when that is no name.
+    pub name: String,
+    /// What is wrong, in words.
+    pub text: String,
+    /// Where a unit says so, if one does and the words do not tell that yet.
+    pub said: Option<Said>,
+}
+
+/// A part of what a unit says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The unit.
+    pub unit: Arc<Unit>,
+    /// The first of these keys that its files write.
+    pub keys: &'static [&'static str],
+    /// A piece of the value.
+    pub part: String,
+}
+
+impl Said {
+    fn new(unit: &Arc<Unit>, keys: &'static [&'static str], part: &impl ToString) -> Self {
+        Self { unit: Arc::clone(unit), keys, part: part.to_string() }
+    }
+
+    /// How the first unit of a circle comes to wait for the next.
+    #[must_use]
+    pub fn of_circle(first: &Arc<Unit>, cycle: &Cycle) -> Self {
+        let (keys, next) = cycle.said_by(first);
+        Self::new(first, keys, next)
+    }
+}
+
+impl Fault {
+    fn of(said: Said, text: String) -> Self {
+        Self { name: said.unit.name.to_string(), text, said: Some(said) }
+    }
+}
+
+impl From<&Problem> for Fault {
+    fn from(problem: &Problem) -> Self {
+        Self { name: problem.name.clone(), text: problem.text.clone(), said: None }
+    }
 }
 
 impl Plan {
     /// Whether it may be carried out.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
-        self.problems.is_empty()
+        self.faults.is_empty()
     }
 }
 
@@ -134,8 +181,8 @@ impl Supervisor {
         let olds = self.slots.values().filter(|slot| !slot.gone && keeps(slot.name().as_str()));
         let mut future: Future = olds.map(|slot| (slot.name().as_str(), slot.newest())).collect();
         future.extend(of_files.iter().filter(|(name, _)| wish.takes(name)));
-        let bad = bad.iter().filter(|problem| wish.takes(&problem.name)).cloned();
-        let problems = bad
+        let bad = bad.iter().filter(|problem| wish.takes(&problem.name)).map(Fault::from);
+        let faults = bad
             .chain(circles(&future, wish))
             .chain(clashes(&future, wish))
             .chain(missing(&future, &of_files, wish))
@@ -154,16 +201,20 @@ impl Supervisor {
                 (None, None) => None,
             }
         });
-        Plan { steps: steps.collect(), problems }
+        Plan { steps: steps.collect(), faults }
     }
 
     /// Units that would want the same address, where one that is wished for is among them.
-    fn conflicts(&self, future: &Future, wish: &Wish) -> Vec<Problem> {
+    fn conflicts(&self, future: &Future, wish: &Wish) -> Vec<Fault> {
         let units = future.values().map(|unit| &***unit).collect();
         let found = socket_conflicts::among(units, &|unit| self.has_its_sockets(unit));
         let concerns =
             |it: &Conflict| wish.takes(it.unit.as_str()) || wish.takes(it.other.0.as_str());
-        found.iter().filter(|it| concerns(it)).map(Conflict::problem).collect()
+        let fault = |it: &Conflict| {
+            let unit = future.get(it.unit.as_str())?;
+            Some(Fault::of(Said::new(unit, &["sockets"], &it.key), it.explain()))
+        };
+        found.iter().filter(|it| concerns(it)).filter_map(fault).collect()
     }
 
     /// Does what a sound plan says, except for starting what is new: those are given, because
@@ -294,35 +345,42 @@ pub(super) fn older_keys(slot: &Slot, keys: &[KeyChange]) -> Vec<String> {
     older
 }
 
-/// Units that would wait for each other, where one that is wished for is among them.
-fn circles(future: &Future, wish: &Wish) -> Vec<Problem> {
+/// Units that would wait for each other, where one that is wished for is among them. That one tells
+/// of it, for all of them.
+fn circles(future: &Future, wish: &Wish) -> Vec<Fault> {
     let units: Vec<&Unit> = future.values().map(|unit| &***unit).collect();
-    let cycles = graph::cycles(&units);
-    let cycles = cycles.iter().filter(|it| it.0.iter().any(|name| wish.takes(name.as_str())));
-    let problem =
-        |name: &UnitName, text: &str| Problem { name: name.to_string(), text: text.into() };
-    cycles
-        .flat_map(|cycle| {
-            let text = cycle.explain();
-            cycle.0.iter().map(move |name| problem(name, &text)).collect::<Vec<_>>()
-        })
-        .collect()
+    let mut faults = Vec::new();
+    for mut cycle in graph::cycles(&units) {
+        let Some(first) = cycle.0.iter().position(|name| wish.takes(name.as_str())) else {
+            continue;
+        };
+        cycle.0.rotate_left(first);
+        let Some(unit) = cycle.0.first().and_then(|name| future.get(name.as_str())) else {
+            continue;
+        };
+        let text = format!("{cycle}: {}", Cycle::MEANING);
+        let fault = Fault::of(Said::of_circle(unit, &cycle), text);
+        faults.extend(cycle.0.iter().map(|name| Fault { name: name.to_string(), ..fault.clone() }));
+    }
+    faults
 }
 
 /// Units that would depend on what cannot live together.
-fn clashes(future: &Future, wish: &Wish) -> Vec<Problem> {
+fn clashes(future: &Future, wish: &Wish) -> Vec<Fault> {
     let units: Vec<&Unit> = future.values().map(|unit| &***unit).collect();
     let clashes = conflicts::clashes(&units).into_iter();
     let clashes = clashes.filter(|clash| {
         let names = [&clash.unit, &clash.rivals.0, &clash.rivals.1];
         names.iter().any(|name| wish.takes(name.as_str()))
     });
-    clashes.map(|clash| Problem { name: clash.unit.to_string(), text: clash.explain() }).collect()
+    let fault =
+        |clash: &Clash| Fault { name: clash.unit.to_string(), text: clash.explain(), said: None };
+    clashes.map(|clash| fault(&clash)).collect()
 }
 
 /// Units that need one that would not be there.
-fn missing(future: &Future, of_files: &Future, wish: &Wish) -> Vec<Problem> {
-    let mut problems = Vec::new();
+fn missing(future: &Future, of_files: &Future, wish: &Wish) -> Vec<Fault> {
+    let mut faults = Vec::new();
     for unit in future.values() {
         for need in unit.needs.iter().filter(|need| need.required) {
             let (name, other) = (&unit.name, need.unit.as_str());
@@ -335,10 +393,9 @@ fn missing(future: &Future, of_files: &Future, wish: &Wish) -> Vec<Problem> {
                 "and there would be no such unit; write one, take the need away, or give it \
                  \"required: false\""
             };
-            let file = unit.source.display();
-            let text = format!("{file}: {name} needs {other} (depends_on), {what}");
-            problems.push(Problem { name: name.to_string(), text });
+            let text = format!("{name} needs {other}, {what}");
+            faults.push(Fault::of(Said::new(unit, &["depends_on"], &other), text));
         }
     }
-    problems
+    faults
 }

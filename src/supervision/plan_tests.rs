@@ -43,7 +43,7 @@ impl Rig {
 /// `web change`, or `bad` for a problem.
 fn told(plan: &Plan) -> Vec<String> {
     let steps = plan.steps.iter().map(|step| format!("{} {}", step.unit, step.deed.as_str()));
-    steps.chain(plan.problems.iter().map(|it| format!("wrong: {}", it.name))).collect()
+    steps.chain(plan.faults.iter().map(|it| format!("wrong: {}", it.name))).collect()
 }
 
 fn with(unit: Unit, change: impl FnOnce(&mut Unit)) -> Unit {
@@ -82,7 +82,7 @@ fn where_one_unit_is_wrong_nothing_is_done_but_for_units_that_are_named() {
     let lonely = [named("a"), needing(named("b"), &["gone"]), named("c")];
     let plan = rig.reload(&lonely, &wish(&[]));
     assert_eq!(told(&plan), ["b start", "c start", "wrong: b"]);
-    assert!(plan.problems[0].text.contains("b needs gone"), "{plan:?}");
+    assert!(plan.faults[0].text.contains("b needs gone"), "{plan:?}");
     let bad = vec![Problem { name: "a".into(), text: "a.yml:1:1".into() }];
     let found = Found { units: vec![Arc::new(named("c"))], bad, at_rest: Vec::new() };
     let plan = rig.supervisor.plan(&found, &wish(&[]));
@@ -96,7 +96,7 @@ fn where_one_unit_is_wrong_nothing_is_done_but_for_units_that_are_named() {
     for units in [circle, lonely] {
         assert_eq!(told(&rig.plan(&units, &wish(&["c"]))), ["c start"]);
         let plan = rig.plan(&units, &wish(&["b"]));
-        assert!(plan.problems.iter().any(|problem| problem.name == "b") || plan.is_sound());
+        assert!(plan.faults.iter().any(|problem| problem.name == "b") || plan.is_sound());
     }
     // What may be missing may be.
     let soft =
@@ -127,7 +127,7 @@ fn named_units_are_changed_and_the_others_keep_what_they_had() {
     rig.reload(&units, &wish(&["a"]));
     let turned = [named("a"), after(named("b"), &["a"])];
     assert!(rig.plan(&turned, &wish(&[])).is_sound());
-    assert_eq!(told(&rig.plan(&turned, &wish(&["b"]))), ["b change", "wrong: a", "wrong: b"]);
+    assert_eq!(told(&rig.plan(&turned, &wish(&["b"]))), ["b change", "wrong: b", "wrong: a"]);
 }
 
 #[test]

@@ -147,7 +147,7 @@ mod tests {
             let found = Found { units, ..Found::default() };
             let only = only.iter().map(ToString::to_string).collect();
             let plan = supervisor.plan(&found, &Wish { only, restart: false });
-            plan.problems.into_iter().map(|problem| problem.name).collect::<Vec<_>>()
+            plan.faults.into_iter().map(|problem| problem.name).collect::<Vec<_>>()
         };
         assert_eq!(planned(&supervisor, &[&a, &b], &[]), ["a"]);
         // Whose unit is gone has no address any more.

@@ -59,8 +59,11 @@ fn where_one_unit_is_wrong_nothing_is_done_and_it_is_named() {
     let (a, b) = (sleeper(&house, "a"), sleeper(&house, "b"));
     for (text, words) in [
         ("comand: sleep 1\n", "b.yml:1:1: comand: unknown key"),
-        ("command: sleep 1000\ndepends_on: [nowhere]\n", "b needs nowhere (depends_on)"),
-        ("command: sleep 1000\ndepends_on: [ring]\n", "b -> ring -> b"),
+        (
+            "command: sleep 1000\ndepends_on: [nowhere]\n",
+            "b.yml:2:14: depends_on: b needs nowhere, and there would be no such",
+        ),
+        ("command: sleep 1000\ndepends_on: [ring]\n", "b.yml:2:14: depends_on: b -> ring -> b: "),
     ] {
         house.write_unit("a", "command: sleep 1000\ndescription: new\n");
         house.write_unit("b", text);
@@ -69,6 +72,8 @@ fn where_one_unit_is_wrong_nothing_is_done_and_it_is_named() {
             let answer = house.slc(&[command]);
             assert_eq!(answer.code, Some(1), "{answer:?}");
             assert!(answer.err.contains(words), "{words}: {answer:?}");
+            let last = text.lines().last().expect("a line");
+            assert!(answer.err.contains(&format!(" | {last}\n")), "{last}: {answer:?}");
         }
         assert_eq!(house.status("a").summary.description, "", "{words}: it was half done");
         assert!(house.slc(&["status", "ring"]).code == Some(4), "{words}: ring was taken");

@@ -262,6 +262,7 @@ fn u8_circles_name_their_members_and_long_chains_start() {
         assert!(ring.contains(&format!("ring-{n}")), "ring-{n} is not named: {ring}");
     }
     assert!(ring.contains("wait for each other in a circle"), "{ring}");
+    assert!(ring.contains("yml:") && ring.contains(" | depends_on: "), "no line of a file: {ring}");
     assert!(problem(&house, "self").contains("self"));
     assert!(problem(&house, "first").contains("second"));
     let lost = house.slc(&["list"]);
