@@ -2,7 +2,7 @@
 
 use super::rig::{Rig, named, needing};
 use super::status::{HealthWord, StateWord};
-use super::unit::{HealthCheck, OnFailure, Polled, Probe, Ready, Reload, Unit, Watchdog};
+use super::unit::{HealthCheck, Kind, OnFailure, Polled, Probe, Ready, Reload, Unit, Watchdog};
 use super::{Event, Moment, Notice, Order, WatchdogNews};
 
 fn check() -> HealthCheck {
@@ -62,6 +62,25 @@ fn it_is_looked_at_often_at_first_and_has_as_much_time_as_by_compose() {
         let took = time_to_unhealthy(&mut rig);
         assert!((expected..expected + 20_000).contains(&took), "{took} ms");
     }
+}
+
+/// Those that are born together share the news of their programs, and a slow one holds it up.
+#[test]
+fn one_that_is_ready_before_its_execution_is_told_is_looked_after() {
+    let kind = Kind::Notify;
+    let watchdog = Some(Watchdog { limit: 10_000, on_failure: OnFailure::Restart });
+    let mut rig = Rig::new(vec![Unit { kind, watchdog, ..checked(check()) }]);
+    rig.ask(Order::Start, "web");
+    rig.notify("web", Notice { ready: true, ..Notice::default() });
+    rig.execute("web");
+    assert_eq!((rig.word("web"), health(&rig)), (StateWord::Up, Some(HealthWord::Starting)));
+    rig.take_done();
+    rig.pass(0);
+    assert_eq!(rig.take_done(), ["check web"]);
+    rig.checked("web", Ok(()));
+    rig.pass(10_000);
+    rig.pass(1_000);
+    assert_eq!(rig.why("web"), "watchdog: no keep-alive for 10 s");
 }
 
 #[test]

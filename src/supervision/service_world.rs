@@ -198,7 +198,10 @@ impl Service {
                 if self.is_up_by(&Ready::Exec) {
                     return Then::Up;
                 }
-                life.watch = Watch::of_start(self.unit(), now);
+                // It may have said already that it is ready: then it is looked after as one that is up.
+                if life.up_since.is_none() {
+                    life.watch = Watch::of_start(self.unit(), now);
+                }
             }
             Event::Executed { role: Role::Pre(_) | Role::Post(_) | Role::StopPost(_) } => {
                 if let First::Executing(pid) = life.first {

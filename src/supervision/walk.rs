@@ -100,8 +100,10 @@ impl World {
             (Want::Down | Want::Armed, State::Down { .. } | State::Failed { .. })
             | (Want::Up, State::Done) => true,
             (Want::Up, State::Up { .. }) => {
-                let well = matches!(service.health(), None | Some(HealthWord::Healthy));
-                !self.members.is_empty() && well
+                // One that nobody looks after any more would never be unwell.
+                let is_cared_for = self.unit.health.is_some() || self.unit.watchdog.is_some();
+                let well = is_cared_for.then_some(HealthWord::Healthy);
+                !self.members.is_empty() && service.health() == well
             }
             _ => false,
         }
