@@ -74,6 +74,10 @@ impl Launcher {
         }
         match action {
             Action::Spawn { unit, start, role } => {
+                let service = self.supervisor.service(unit.name.as_str());
+                if service.is_none_or(|service| service.has_overtaken(start, role)) {
+                    return;
+                }
                 // A first process that is not up at once must be known to come: what is found in a
                 // leaf that says nothing counts as up. And hooks before it would be run again.
                 if role != Role::First || unit.starts_in_steps() {

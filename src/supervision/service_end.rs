@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::hooks::Over;
 use super::service::{STUCK_AFTER, Service, State};
-use super::service_life::{Control, Life};
+use super::service_life::{Control, First, Life};
 use super::unit::KillMode;
 use super::why::{Because, Exit, Why};
 use super::{Action, Moment, Role, Who};
@@ -61,6 +61,23 @@ impl Service {
             | State::Waiting { .. }
             | State::Failed { .. } => State::Down { why: Why::Ended(because) },
         }
+    }
+
+    /// Whether a process of this start that was asked for is not to be born any more: an end has
+    /// overtaken it. What was asked for first and alone is still born, because its end is waited for.
+    pub fn has_overtaken(&self, start: u64, role: Role) -> bool {
+        let Some(life) = self.life().filter(|life| life.start == start) else {
+            return true;
+        };
+        let is_due = match role {
+            Role::First | Role::Pre(_) | Role::StopPost(_) => true,
+            Role::Stop => {
+                matches!(self.state, State::Stopping { .. }) && life.control != Control::None
+            }
+            Role::Reload => matches!(self.state, State::Reloading { .. }),
+            Role::Post(_) => matches!(self.state, State::Finishing { .. }),
+        };
+        life.first != First::None && !is_due
     }
 
     pub(super) fn spawn_control(&self, life: &mut Life, role: Role, out: &mut Vec<Action>) {

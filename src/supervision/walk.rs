@@ -33,6 +33,9 @@ impl World {
     /// service must come to rest in what is wanted of it.
     fn behave(&mut self) -> Result<(), String> {
         (self.spawns_fail, self.cannot_listen) = (false, false);
+        if self.held {
+            self.take(Move::ToggleHold)?;
+        }
         for _ in 0..40 {
             while self.take(Move::Execute)? {}
             self.take(Move::Accept)?;
@@ -115,6 +118,7 @@ impl World {
             (&self.members, &self.dead, self.spawns_fail, self.killed, self.start, self.now),
             (&self.passed, self.look, self.owed, &self.unit.command, &self.care),
             (self.pending, self.guard, self.cannot_listen, self.begun),
+            (&self.queue, self.held),
         );
         let service = self.supervisor.service("web").map(Service::without_history);
         let saved = self.saved.as_ref().map(Record::without_history);
@@ -124,8 +128,13 @@ impl World {
 
 /// Walks every sequence of at most `depth` moves. Gives the number of worlds.
 pub(super) fn walk(unit: &Unit, other: Option<Unit>, depth: usize) -> usize {
+    walk_from(World { other, ..World::new(unit.clone()) }, depth)
+}
+
+fn walk_from(first: World, depth: usize) -> usize {
+    let kind = first.unit.kind;
     let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut open = vec![(World { other, ..World::new(unit.clone()) }, depth)];
+    let mut open = vec![(first, depth)];
     let mut worlds = 0;
     while let Some((world, left)) = open.pop() {
         for step in MOVES {
@@ -133,7 +142,7 @@ pub(super) fn walk(unit: &Unit, other: Option<Unit>, depth: usize) -> usize {
             match next.take(step) {
                 Ok(false) => continue,
                 Ok(true) => {}
-                Err(broken) => panic!("{:?}: {broken}\n{:#?}", unit.kind, next.trail),
+                Err(broken) => panic!("{kind:?}: {broken}\n{:#?}", next.trail),
             }
             let before = seen.entry(next.key()).or_insert(0);
             if *before >= left {
@@ -145,7 +154,7 @@ pub(super) fn walk(unit: &Unit, other: Option<Unit>, depth: usize) -> usize {
             if first_time {
                 let mut end = next.clone();
                 if let Err(broken) = end.behave() {
-                    panic!("{:?}: {broken}\n{:#?}\nthen {:?}", unit.kind, next.trail, end.trail);
+                    panic!("{kind:?}: {broken}\n{:#?}\nthen {:?}", next.trail, end.trail);
                 }
             }
             if left > 1 {
@@ -245,6 +254,26 @@ fn every_order_of_events_keeps_the_promises_of_oneshot_that_remains() {
 #[test]
 fn every_order_of_events_keeps_the_promises_of_notify() {
     walk_kind(Kind::Notify);
+}
+
+/// Where so much is to be started that what is asked for is done later, and news comes first.
+#[test]
+fn every_order_of_events_keeps_the_promises_where_what_is_asked_for_waits() {
+    let oneshot = |remain_after_exit| Kind::Oneshot { remain_after_exit };
+    for kind in [Kind::Auto, Kind::Notify, oneshot(false), oneshot(true)] {
+        let plain = Unit { kind, ..unit() };
+        let stop = Stop { command: Some(vec!["/bin/stop".into()]), ..Stop::clone(&plain.stop) };
+        let commands = Unit {
+            stop: stop.into(),
+            reload: Some(Reload::Command(vec!["/bin/reload".into()]).into()),
+            ..plain.clone()
+        };
+        for unit in [commands, with_hooks(plain, 1, 1, 1)] {
+            let worlds = walk_from(World { is_crowded: true, ..World::new(unit) }, 7);
+            assert!(worlds > 10_000, "only {worlds} worlds were tried");
+            println!("{kind:?}, crowded: {worlds} worlds");
+        }
+    }
 }
 
 /// With a socket that starts it: the walk is less deep, because there are more moves.

@@ -2,7 +2,6 @@
 //! then.
 
 use super::activation::Guard;
-use super::rig::perform_all;
 use super::service::{Service, State};
 use super::status::StateWord;
 use super::walk_world::World;
@@ -11,7 +10,22 @@ use super::{Action, Event, Role};
 impl World {
     /// Does what the supervisor asks for, and checks the invariants.
     pub(super) fn perform(&mut self) -> Result<(), String> {
-        perform_all(self, |world| &mut world.supervisor, Self::perform_one)?;
+        loop {
+            for action in self.supervisor.take_actions() {
+                match action {
+                    // This was done already.
+                    Action::Changed { from, to, why, .. } if self.held => {
+                        self.see_change(from, to, &why)?;
+                    }
+                    other => self.queue.push_back(other),
+                }
+            }
+            if self.held {
+                return self.save_in_between();
+            }
+            let Some(action) = self.queue.pop_front() else { break };
+            self.perform_one(action)?;
+        }
         let service = self.supervisor.service("web").unwrap();
         if service.life().is_none() && !self.members.is_empty() {
             return Err(format!("at rest over living processes: {:?}", service.state()));
@@ -40,11 +54,23 @@ impl World {
         Ok(())
     }
 
-    fn perform_one(&mut self, action: Action) -> Result<(), String> {
-        if let Action::Changed { to, why, .. } = &action {
-            self.care_changed(*to, why)?;
+    /// What is to be kept is kept at the end of each turn, but not of a start that has no leaf yet.
+    fn save_in_between(&mut self) -> Result<(), String> {
+        let before = self.queue.len();
+        self.queue.retain(|action| !matches!(action, Action::Save { .. }));
+        let record = self.supervisor.service("web").map(Service::record);
+        let record =
+            record.filter(|it| it.step.is_some() || it.start == self.start || !it.state.is_alive());
+        if before != self.queue.len() && record.is_some() {
+            self.saved = record;
         }
+        Ok(())
+    }
+
+    fn perform_one(&mut self, action: Action) -> Result<(), String> {
         match action {
+            Action::Spawn { start, role, .. }
+                if self.supervisor.service("web").unwrap().has_overtaken(start, role) => {}
             Action::Spawn { start, role, .. } => {
                 self.may_spawn(role)?;
                 if role == Role::First && self.unit.activation.is_some() {
@@ -81,16 +107,6 @@ impl World {
             Action::Save { .. } => {
                 self.saved = self.supervisor.service("web").map(Service::record);
             }
-            Action::Changed { to: StateWord::Failed, why, .. }
-                if why.contains("given up")
-                    && !why.contains("no socket")
-                    && self.tries + self.restarted < self.unit.restart.max_attempts =>
-            {
-                return Err(format!("given up after {} restarts", self.restarted));
-            }
-            Action::Changed { from: StateWord::Waiting, to: StateWord::Starting, .. } => {
-                self.restarted += 1;
-            }
             Action::Check { start, number, purpose, .. } => {
                 self.care.check_begins(start, number, purpose)?;
             }
@@ -110,8 +126,22 @@ impl World {
             | Action::Report { .. }
             | Action::Weigh { .. }
             | Action::ReportStuck { .. }
-            | Action::FindMain { .. }
-            | Action::Changed { .. } => {}
+            | Action::FindMain { .. } => {}
+            Action::Changed { from, to, why, .. } => self.see_change(from, to, &why)?,
+        }
+        Ok(())
+    }
+
+    fn see_change(&mut self, from: StateWord, to: StateWord, why: &str) -> Result<(), String> {
+        self.care_changed(to, why)?;
+        let tries = self.tries + self.restarted;
+        let is_given_up = why.contains("given up") && !why.contains("no socket");
+        match (from, to) {
+            (_, StateWord::Failed) if is_given_up && tries < self.unit.restart.max_attempts => {
+                return Err(format!("given up after {} restarts", self.restarted));
+            }
+            (StateWord::Waiting, StateWord::Starting) => self.restarted += 1,
+            _ => {}
         }
         Ok(())
     }

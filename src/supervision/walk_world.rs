@@ -1,7 +1,7 @@
 //! The model of one leaf that `walk.rs` walks through: what may happen next, and what the rules
 //! must never do about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::activation::{Activation, Guard, Trigger};
@@ -14,7 +14,7 @@ use super::unit::{Ready, Unit};
 use super::walk_care::Care;
 use super::walk_perform::hook;
 use super::why::Exit;
-use super::{Event, Moment, Notice, Order, Pid, Role, Want};
+use super::{Action, Event, Moment, Notice, Order, Pid, Role, Want};
 
 /// One living process of the leaf.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +38,11 @@ pub struct World {
     /// Deaths that were not told yet.
     pub dead: Vec<(Pid, Exit)>,
     pub spawns_fail: bool,
+    /// What was asked for and not done yet, while others have their turn.
+    pub queue: VecDeque<Action>,
+    pub held: bool,
+    /// Whether it ever waits: that makes many more worlds.
+    pub is_crowded: bool,
     /// The leaf was killed; its members will die.
     pub killed: bool,
     pub saved: Option<Record>,
@@ -67,6 +72,8 @@ pub struct World {
 pub enum Move {
     Order(Order),
     ToggleSpawnFailure,
+    /// So much is to be started that what is asked for waits, until the next of these.
+    ToggleHold,
     Execute,
     FailToExecute,
     Fork,
@@ -95,12 +102,13 @@ pub enum Move {
     AnswerLook(bool),
 }
 
-pub const MOVES: [Move; 32] = [
+pub const MOVES: [Move; 33] = [
     Move::Order(Order::Start),
     Move::Order(Order::Stop),
     Move::Order(Order::Restart),
     Move::Order(Order::Reload),
     Move::ToggleSpawnFailure,
+    Move::ToggleHold,
     Move::Execute,
     Move::FailToExecute,
     Move::Fork,
@@ -144,6 +152,9 @@ impl World {
             members: Vec::new(),
             dead: Vec::new(),
             spawns_fail: false,
+            queue: VecDeque::new(),
+            held: false,
+            is_crowded: false,
             killed: false,
             saved: None,
             pending: false,
@@ -189,6 +200,13 @@ impl World {
                 self.perform()?;
             }
             Move::ToggleSpawnFailure => self.spawns_fail = !self.spawns_fail,
+            Move::ToggleHold => {
+                if !self.is_crowded {
+                    return Ok(false);
+                }
+                self.held = !self.held;
+                self.perform()?;
+            }
             Move::Execute => {
                 let Some(member) = self.members.iter_mut().find(|member| !member.executed) else {
                     return Ok(false);
@@ -280,6 +298,11 @@ impl World {
                 };
                 self.supervisor = Supervisor::default();
                 (self.guard, self.begun) = (Guard::Off, None);
+                // What nobody has done by now has not happened.
+                if !std::mem::take(&mut self.queue).is_empty() {
+                    self.restarted = record.restarts;
+                }
+                self.held = false;
                 self.supervisor.load(vec![self.unit.clone()], self.now);
                 // Deaths that were not told are buried by somebody else, and nobody looks any more.
                 self.dead.clear();
