@@ -98,7 +98,14 @@ pub fn spawn_with(
     let plan = batch.memory.put(&[plan])?;
     // SAFETY: the child makes system calls only, and all that it reads was put into its memory.
     match unsafe { clone3(into, run_child, plan) } {
-        Ok(pid) => Ok(Child { pid, line: Line(cell) }),
+        Ok(pid) => {
+            // Whoever waits behind a gate may be named on its leaf before it has moved there, and
+            // would be looked for in vain. Where this fails the child still moves itself.
+            if let (Some(procs), Some(_)) = (&procs, given.gate) {
+                let _ = nix::unistd::write(procs, pid.to_string().as_bytes());
+            }
+            Ok(Child { pid, line: Line(cell) })
+        }
         Err(errno) => Err(Error::new("clone a process", program(), errno)),
     }
 }

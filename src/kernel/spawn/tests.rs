@@ -356,7 +356,10 @@ mod thousand;
 #[test]
 fn a_child_behind_a_gate_runs_when_it_is_opened_and_never_when_it_is_shut() {
     let tree = TestTree::new("gate");
-    for (is_opened, is_let_through) in [(true, false), (false, false), (false, true)] {
+    let cases = [(true, false), (false, false), (false, true)];
+    let ways = [How::IntoCgroup, How::WriteProcs];
+    let all = cases.into_iter().flat_map(|case| ways.map(|how| (case, how)));
+    for ((is_opened, is_let_through), how) in all {
         let comes = is_opened || is_let_through;
         let leaf = tree.leaf();
         let prepared = Prepared::new(&program(&["/bin/true"])).unwrap();
@@ -365,8 +368,9 @@ fn a_child_behind_a_gate_runs_when_it_is_opened_and_never_when_it_is_shut() {
             leaf.open().unwrap(),
             Given { gate: Some(&gate), is_marked: true, ..Given::default() },
         );
-        let how = How::IntoCgroup;
         let child = spawn_with(&mut batch, &prepared, dir.as_fd(), None, given, how).unwrap();
+        // Before it is named there.
+        assert!(leaf.contains(child.pid), "{how:?}");
         batch.seal();
         let waits = || {
             let call = fs::read_to_string(format!("/proc/{}/syscall", child.pid)).unwrap();
