@@ -149,20 +149,21 @@ impl Launcher {
         {
             (record.control, record.control_due) = (Some(command), false);
         }
-        let is_run =
-            |pid: &Pid| record.state == StateWord::Starting && self.watch_run(&start, *pid, &leaf);
-        let run = record.first.filter(is_run);
+        let may_be_told =
+            matches!(record.state, StateWord::Starting | StateWord::Up | StateWord::Reloading);
+        let has_ended = |pid: &Pid| may_be_told && self.watch_ended(&start, *pid, &leaf);
+        let ended = record.first.filter(has_ended);
         for known in [&mut record.first, &mut record.main, &mut record.control] {
             *known = known.filter(|pid| leaf.contains(*pid));
             if let Some(pid) = *known {
                 self.watch_adopted(&start, pid);
             }
         }
-        record.first = record.first.or(run);
+        record.first = record.first.or(ended);
         let inode = leaf.inode().unwrap_or(0);
         self.leaves.add(&start, inode);
         // What has ended is told in its turn: first how, and then that the leaf is empty.
-        self.supervisor.adopt(name.as_str(), &record, populated || run.is_some(), now);
+        self.supervisor.adopt(name.as_str(), &record, populated || ended.is_some(), now);
         self.renew_limits(&name, &record);
         Some(start)
     }
@@ -174,11 +175,14 @@ impl Launcher {
         }
     }
 
-    /// Learns the end of a oneshot's first process that has left the leaf already. Gives whether
-    /// that can be learnt.
-    fn watch_run(&mut self, start: &Start, pid: Pid, leaf: &Leaf) -> bool {
-        let fd = self.activations.runs.pidfd(start, pid);
-        fd.is_some_and(|fd| !leaf.contains(pid) && self.watch_end(start, pid, fd))
+    /// Learns the end of a first process that has ended already: of a oneshot's by what was kept of
+    /// it, of any other while nobody has buried it. Gives whether that can be learnt.
+    fn watch_ended(&mut self, start: &Start, pid: Pid, leaf: &Leaf) -> bool {
+        let kept = self.activations.runs.pidfd(start, pid);
+        let unburied = || pidfd::open(pid).ok().flatten().filter(|_| leaf.contains(pid));
+        let fd = kept.or_else(unburied);
+        let fd = fd.filter(|fd| pidfd::has_ended(fd) || !leaf.contains(pid));
+        fd.is_some_and(|fd| self.watch_end(start, pid, fd))
     }
 
     fn watch_end(&mut self, start: &Start, pid: Pid, fd: OwnedFd) -> bool {
