@@ -5,7 +5,7 @@
 //! SCM_RIGHTS). So whoever has the socket can add to what is kept and take all of it, and the
 //! process that only holds it needs no code for that, and can keep nobody waiting. All that is kept
 //! is sent as one generation, in a few messages, before the one before it is thrown away: whenever
-//! this process is killed, a whole generation is there.
+//! this process is killed, a whole generation is there. A single one may be added to it.
 
 use std::fs;
 use std::io::IoSlice;
@@ -20,6 +20,9 @@ use super::{Error, pidfd, sys};
 
 /// Descriptors in one message.
 const A_MESSAGE: usize = 100;
+/// So many messages at most are in the queue before another one is added: it holds ten or so
+/// (net.unix.max_dgram_qlen), and a new generation comes behind them.
+const MOST_MESSAGES: usize = 4;
 /// The most bytes of one message; labels are much shorter.
 const MAX_MESSAGE: usize = 128 * 1024;
 
@@ -39,12 +42,15 @@ pub struct Kept {
     generation: u64,
     /// How many messages are in its queue.
     messages: usize,
+    /// How many of them all that was kept took when it was replaced last.
+    parts: usize,
 }
 
 /// One message: a part of a generation.
 struct Part {
     generation: u64,
-    number: usize,
+    /// `None` when it was added to the others.
+    number: Option<usize>,
     parts: usize,
     items: Vec<Item>,
 }
@@ -74,7 +80,7 @@ impl Kept {
         let socket = UnixDatagram::from(sys::pidfd_getfd(keeper.as_fd(), number).ok()?);
         let is_ours = socket.local_addr().ok()?.as_pathname() == Some(path)
             && socket.peer_addr().ok()?.as_pathname() == Some(path);
-        is_ours.then_some(Self { socket, generation: 0, messages: 0 })
+        is_ours.then_some(Self { socket, generation: 0, messages: 0, parts: 0 })
     }
 
     fn make(path: &Path) -> Result<Self, Error> {
@@ -90,7 +96,7 @@ impl Kept {
         // Nobody else ever finds it.
         fs::remove_file(path).map_err(failed("remove"))?;
         socket.set_nonblocking(true).map_err(failed("prepare"))?;
-        Ok(Self { socket, generation: 0, messages: 0 })
+        Ok(Self { socket, generation: 0, messages: 0, parts: 0 })
     }
 
     /// A duplicate for the process that holds it.
@@ -116,10 +122,24 @@ impl Kept {
             let fds: Vec<RawFd> = chunk.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
             self.send(&format!("{head}\n{}", labels.join("\n")), &fds).map_err(failed)?;
         }
+        self.parts = chunks.len();
         for _ in 0..old {
             self.pop();
         }
         Ok(())
+    }
+
+    /// Whether all that is kept is in one message, but for what was added.
+    #[must_use]
+    pub const fn is_brief(&self) -> bool {
+        self.parts <= 1
+    }
+
+    /// Keeps one more, until all is replaced. Gives whether there was room: there is none where nothing
+    /// is kept yet, or much.
+    pub fn add(&mut self, label: &str, fd: BorrowedFd) -> bool {
+        let text = format!("{} + 0\n{label}", self.generation);
+        (1..=MOST_MESSAGES).contains(&self.messages) && self.send(&text, &[fd.as_raw_fd()]).is_ok()
     }
 
     fn send(&mut self, text: &str, fds: &[RawFd]) -> Result<(), Errno> {
@@ -178,19 +198,23 @@ fn parse(text: &str, fds: Vec<OwnedFd>) -> Option<Part> {
     let items = labels.iter().zip(fds).map(|(label, fd)| Item { label: (*label).to_owned(), fd });
     Some(Part {
         generation: generation.parse().ok()?,
-        number: number.parse().ok()?,
+        number: if number == "+" { None } else { Some(number.parse().ok()?) },
         parts: parts.parse().ok()?,
         items: items.collect(),
     })
 }
 
 fn newest_whole(mut parts: Vec<Part>) -> Vec<Item> {
-    parts.sort_by_key(|part| (part.generation, part.number));
+    let key = |part: &Part| {
+        let added = part.items.first().filter(|_| part.number.is_none());
+        (part.generation, part.number, added.map(|item| item.label.clone()))
+    };
+    parts.sort_by_key(key);
     // Whoever was killed while it went round has sent some of them twice.
-    parts.dedup_by_key(|part| (part.generation, part.number));
+    parts.dedup_by_key(|part| key(part));
     let is_whole = |of: &Part| {
         let same = parts.iter().filter(|part| part.generation == of.generation);
-        same.count() == of.parts
+        of.number.is_some() && same.filter(|part| part.number.is_some()).count() == of.parts
     };
     let newest = parts.iter().filter(|part| is_whole(part)).map(|part| part.generation).max();
     let of_newest = parts.into_iter().filter(|part| Some(part.generation) == newest);
@@ -277,6 +301,30 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_added_is_kept_until_all_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kept");
+        let (mut kept, _) = Kept::open(&path, None, 0).unwrap();
+        let holder = Holder::new(&kept);
+        let null = std::fs::File::open("/dev/null").unwrap();
+        assert!(!kept.add("too early", null.as_fd()));
+        let all = [("number 1".to_owned(), null.as_fd())];
+        kept.replace(&all).unwrap();
+        let added = (2..10).take_while(|n| kept.add(&format!("number {n}"), null.as_fd())).count();
+        assert_eq!(added, MOST_MESSAGES);
+        drop(kept);
+        let (mut kept, items) = Kept::open(&path, Some(holder.0.id()), 0).unwrap();
+        let mut found = labels(&items);
+        found.sort_unstable();
+        assert_eq!(found, ["number 1", "number 2", "number 3", "number 4", "number 5"]);
+        assert_eq!(kept.messages, 1 + MOST_MESSAGES);
+        kept.replace(&all).unwrap();
+        assert!(kept.add("last", null.as_fd()));
+        let (kept, items) = Kept::open(&path, Some(holder.0.id()), 0).unwrap();
+        assert_eq!((items.len(), kept.messages), (2, 2));
+    }
+
+    #[test]
     fn half_a_generation_counts_for_nothing() {
         let fd = || std::fs::File::open("/dev/null").unwrap().into();
         let part = |text: &str| parse(text, vec![fd()]).unwrap();
@@ -284,6 +332,8 @@ mod tests {
         assert_eq!(labels(&newest_whole(whole)), ["a", "b"]);
         let twice = vec![part("1 0 1\na"), part("2 0 2\nc"), part("1 0 1\na"), part("2 1 2\nd")];
         assert_eq!(labels(&newest_whole(twice)), ["c", "d"]);
+        let added = vec![part("1 0 1\na"), part("1 + 0\nb"), part("2 0 2\nc"), part("2 + 0\nd")];
+        assert_eq!(labels(&newest_whole(added)), ["b", "a"]);
         assert!(parse("nonsense", Vec::new()).is_none());
     }
 

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::leaves::Start;
 use super::{Launcher, Token};
 use crate::kernel::kept::{Item, Kept};
 use crate::kernel::poll::Poll;
 use crate::kernel::program;
 use crate::kernel::sockets::{self, FileId, Place, Talk, Wanted};
 use crate::protocol::message::Activations as Activated;
-use crate::supervision::Moment;
 use crate::supervision::activation::{Activation, Address, Guard, Socket, Style, Trigger};
 use crate::supervision::name::UnitName;
 use crate::supervision::status::SocketStatus;
 use crate::supervision::unit::Unit;
+use crate::supervision::{Moment, Pid};
 
 use runs::Runs;
 
@@ -232,6 +233,15 @@ impl Activations {
         let open = &self.posts.get(name)?.open;
         let ready = open.iter().filter(|open| sockets::is_readable(&open.fd));
         Some((name.clone(), ready.map(|open| open.socket.to_string()).collect()))
+    }
+
+    /// A oneshot's first process was born. It is kept at once, because it may end, and this process
+    /// too, before this turn does; where there is much, with the others of the turn.
+    pub fn add_run(&mut self, start: &Start, pid: Pid) {
+        self.runs.add(start, pid, |label, fd| self.kept.add(label, fd));
+        if self.kept.is_brief() {
+            self.keep_runs();
+        }
     }
 
     /// Keeps the runs that were born in this turn.

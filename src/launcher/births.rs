@@ -136,15 +136,15 @@ impl Launcher {
     /// between a record that names it and its gate it could be lost.
     fn take_newborn(&mut self, newborn: Newborn, key: &Start, role: Role, now: Moment) {
         let Newborn { pid, dir, gate, is_run } = newborn;
+        if is_run {
+            self.activations.add_run(key, pid);
+        }
         self.supervisor.handle(key.0.as_str(), key.1, Event::Spawned { role, pid }, now);
         if role == Role::Stop {
             dir.let_through(pid);
         }
         self.save_birth(key, &dir);
         gate.into_iter().for_each(Gate::open);
-        if is_run {
-            self.activations.runs.add(key, pid);
-        }
     }
 
     fn give_birth(

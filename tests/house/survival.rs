@@ -12,7 +12,8 @@ use treeward::supervision::status::StateWord;
 
 use crate::daemons::{SLEEPER, assert_stopped, sleeper};
 use crate::house::{
-    House, PATIENCE, Process, SECOND, cgroups_below, copy_program, eventually, program,
+    House, PATIENCE, Process, SECOND, cgroups_below, copy_program, eventually, kernel_tells_ends,
+    program,
 };
 
 /// One that takes half a second to be stopped.
@@ -147,13 +148,6 @@ fn a_service_that_ended_while_there_was_no_supervisor_is_started_again() {
     house.launch();
     house.wait_state("sleeper", StateWord::Up, PATIENCE);
     assert_ne!(sleeper(&house, "sleeper"), process);
-}
-
-/// PIDFD_GET_INFO tells how a process has ended since Linux 6.15.
-fn kernel_tells_ends() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("osrelease");
-    let mut numbers = release.split(['.', '-']).map_while(|word| word.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(6), Some(15))
 }
 
 #[test]

@@ -45,13 +45,15 @@ impl Runs {
         None
     }
 
-    /// A first process was born, and is our child.
-    pub fn add(&mut self, start: &Start, pid: Pid) {
+    /// A first process was born, and is our child. It is kept by the end of this turn, unless `keep`
+    /// does that at once.
+    pub fn add(&mut self, start: &Start, pid: Pid, keep: impl FnOnce(&str, BorrowedFd) -> bool) {
         if self.open.len() < MOST
             && let Ok(Some(fd)) = pidfd::open(pid)
         {
-            self.open.push((Run::new(start, pid), fd));
-            self.has_new = true;
+            let run = Run::new(start, pid);
+            self.has_new |= !keep(&label(&run), fd.as_fd());
+            self.open.push((run, fd));
         }
     }
 
@@ -79,9 +81,11 @@ impl Runs {
 
     /// What is to be kept.
     pub fn labelled(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
-        // Plain data always makes JSON, in one line.
-        self.open
-            .iter()
-            .map(|(run, fd)| (serde_json::to_string(run).unwrap_or_default(), fd.as_fd()))
+        self.open.iter().map(|(run, fd)| (label(run), fd.as_fd()))
     }
+}
+
+/// Plain data always makes JSON, in one line.
+fn label(run: &Run) -> String {
+    serde_json::to_string(run).unwrap_or_default()
 }
