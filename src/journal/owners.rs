@@ -1,10 +1,10 @@
 //! [`Owners`]: to which unit a cgroup belongs.
 
 use std::collections::HashMap;
-use std::fs;
 use std::rc::Rc;
 
 use crate::kernel::cgroup_ids::CgroupIds;
+use crate::kernel::membership;
 use crate::kernel::senders::Sender;
 use crate::supervision::name::UnitName;
 
@@ -57,8 +57,7 @@ impl Owners {
         if let Some(cgroup) = id.and_then(|id| ids?.cgroup_of(id)) {
             return Some((cgroup, true));
         }
-        let text = fs::read_to_string(format!("/proc/{}/cgroup", sender.pid)).ok()?;
-        let cgroup = unified(&text).unwrap_or_default().to_owned();
+        let cgroup = membership::cgroup_of(sender.pid)?.cgroup;
         let is_certain = id.zip(ids).is_some_and(|(id, ids)| ids.is(&cgroup, id));
         Some((cgroup, is_certain))
     }
@@ -67,12 +66,7 @@ impl Owners {
 /// The unit whose leaf the text of a /proc/PID/cgroup names.
 #[cfg(any(test, fuzzing))]
 pub(super) fn unit_of<'a>(text: &'a str, services: &str) -> Option<&'a str> {
-    unit_in(unified(text)?, services)
-}
-
-/// The cgroup of version 2 in the text of a /proc/PID/cgroup.
-fn unified(text: &str) -> Option<&str> {
-    text.lines().find_map(|line| line.strip_prefix("0::"))
+    unit_in(membership::unified(text)?, services)
 }
 
 /// The unit that a cgroup is a leaf of, or is in one.

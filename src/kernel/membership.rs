@@ -35,10 +35,15 @@ pub fn own_cgroup() -> Result<String, Error> {
     found.ok_or_else(|| Error::new("find the 0:: line in", "/proc/self/cgroup", Errno::ENODATA))
 }
 
-/// cgroups(7): the line of version 2 is `0::PATH`, with " (deleted)" behind it for a zombie whose
-/// directory was removed.
+/// The cgroup (version 2) in the text of a `/proc/PID/cgroup`. cgroups(7): its line is `0::PATH`, with
+/// " (deleted)" behind it for a zombie whose directory was removed.
+#[must_use]
+pub fn unified(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
 fn parse_membership(text: &str) -> Option<Membership> {
-    let cgroup = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let cgroup = unified(text)?;
     Some(match cgroup.strip_suffix(" (deleted)") {
         Some(cgroup) => Membership { cgroup: cgroup.to_owned(), removed: true },
         None => Membership { cgroup: cgroup.to_owned(), removed: false },

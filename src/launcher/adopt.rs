@@ -236,12 +236,11 @@ impl Launcher {
             Problem { name: clash.unit.to_string(), text }
         });
         let of_conflicts = refused.conflicts.iter().map(Conflict::problem);
-        let of_cycles = refused.cycles.iter().flat_map(|(cycle, said)| {
-            let (text, said) = (cycle.explain(), Some(said.clone()));
-            let fault = Fault { name: String::new(), text, said };
-            cycle.0.iter().map(move |name| Fault { name: name.to_string(), ..fault.clone() })
-        });
-        let of_cycles = located(&of_cycles.collect::<Vec<_>>()).into_iter();
+        let cycles = refused.cycles.iter();
+        let of_cycles: Vec<Fault> = cycles
+            .flat_map(|(cycle, said)| Fault::of_circle(cycle, said, &cycle.explain()))
+            .collect();
+        let of_cycles = located(&of_cycles).into_iter();
         let of_units = of_cycles.chain(of_clashes).chain(of_conflicts);
         self.problems = problems_of(bad).into_iter().chain(of_units).collect();
         log_problems(&self.problems, "was not loaded");

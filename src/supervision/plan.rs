@@ -150,6 +150,17 @@ impl Fault {
     fn of(said: Said, text: String) -> Self {
         Self { name: said.unit.name.to_string(), text, said: Some(said) }
     }
+
+    /// A circle, which is wrong with all of its units; where the first says so counts for all.
+    #[must_use]
+    pub fn of_circle(cycle: &Cycle, said: &Said, text: &str) -> Vec<Self> {
+        let of_one = |name: &UnitName| Self {
+            name: name.to_string(),
+            text: text.to_owned(),
+            said: Some(said.clone()),
+        };
+        cycle.0.iter().map(of_one).collect()
+    }
 }
 
 impl From<&Problem> for Fault {
@@ -359,8 +370,7 @@ fn circles(future: &Future, wish: &Wish) -> Vec<Fault> {
             continue;
         };
         let text = format!("{cycle}: {}", Cycle::MEANING);
-        let fault = Fault::of(Said::of_circle(unit, &cycle), text);
-        faults.extend(cycle.0.iter().map(|name| Fault { name: name.to_string(), ..fault.clone() }));
+        faults.extend(Fault::of_circle(&cycle, &Said::of_circle(unit, &cycle), &text));
     }
     faults
 }
@@ -373,9 +383,9 @@ fn clashes(future: &Future, wish: &Wish) -> Vec<Fault> {
         let names = [&clash.unit, &clash.rivals.0, &clash.rivals.1];
         names.iter().any(|name| wish.takes(name.as_str()))
     });
-    let fault =
-        |clash: &Clash| Fault { name: clash.unit.to_string(), text: clash.explain(), said: None };
-    clashes.map(|clash| fault(&clash)).collect()
+    let of_unit =
+        |clash: Clash| Fault { name: clash.unit.to_string(), text: clash.explain(), said: None };
+    clashes.map(of_unit).collect()
 }
 
 /// Units that need one that would not be there.

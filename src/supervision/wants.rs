@@ -278,23 +278,8 @@ fn has_completed(state: &State, condition: Option<Condition>) -> bool {
 }
 
 /// Whether it rests because nobody has wanted anything of it so far.
-fn is_untried(state: &State) -> bool {
-    match state {
-        State::Down { why } => matches!(why, Why::NotStarted | Why::NotEnabled),
-        State::Blocked
-        | State::Looking { .. }
-        | State::Waiting { .. }
-        | State::Preparing { .. }
-        | State::Starting { .. }
-        | State::Finishing { .. }
-        | State::Clearing { .. }
-        | State::Up { .. }
-        | State::Reloading { .. }
-        | State::Stopping { .. }
-        | State::Killing { .. }
-        | State::Done
-        | State::Failed { .. } => false,
-    }
+const fn is_untried(state: &State) -> bool {
+    matches!(state, State::Down { why: Why::NotStarted | Why::NotEnabled })
 }
 
 /// Whether the program of the start that lives was executed.
